@@ -1,0 +1,41 @@
+"""`python -m schemas write | check`: generate the JSON Schemas, or prove that the committed ones are current.
+
+`check` also compares each schema with the one of the last release in `schemas/json/released/`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from schemas.json_schema import FOLDER, PUBLISHED, breaking_changes, generate, render
+
+
+def write() -> int:
+    """Write every schema; existing released ones stay as they are."""
+    FOLDER.mkdir(exist_ok=True)
+    for name in PUBLISHED:
+        (FOLDER / f"{name}.schema.json").write_text(render(name))
+    return 0
+
+
+def check() -> int:
+    """0 when the committed schemas are current and compatible with the released ones."""
+    problems = []
+    for name in PUBLISHED:
+        path = FOLDER / f"{name}.schema.json"
+        if not path.exists() or path.read_text() != render(name):
+            problems.append(f"{path.name} is not what the types say: run `python -m schemas write` and commit it")
+        released = FOLDER / "released" / path.name
+        if released.exists():
+            problems += [f"{name} {change}" for change in breaking_changes(json.loads(released.read_text()), generate(name))]
+    for problem in problems:
+        print(f"schemas: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    commands = {"write": write, "check": check}
+    if len(sys.argv) != 2 or sys.argv[1] not in commands:
+        sys.exit("usage: python -m schemas write | check")
+    sys.exit(commands[sys.argv[1]]())

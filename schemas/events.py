@@ -1,0 +1,166 @@
+"""The events: one definition each, read alike by the gateway, the stream and the archiver.
+
+They are msgspec structs, because one type must be decoded in the Flink environment and in the web server, at
+tens of thousands a second; the JSON Schemas in `schemas/json/` are generated from them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal, TypeVar, get_args
+
+import msgspec
+from msgspec import Meta
+
+from schemas.errors import Reason, RejectedEvent
+
+Kind = Literal["view", "click", "play", "cart", "purchase", "rating", "like", "dislike", "hide"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+EVENT_BYTES_MAX: Final = 16 * 1024
+"""An interaction, item or impression of more bytes is refused as `oversize`."""
+
+UNKNOWN_CATEGORY: Final = "unknown"
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
+Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
+Instant = Annotated[int, Meta(ge=0, le=32_503_680_000_000, description="UTC epoch milliseconds")]
+Attributes = Annotated[dict[Label, str | int | float | bool | None], Meta(max_length=32)]
+
+
+class _Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What all events share: immutable, named fields, nothing unknown, defaults left out on the wire."""
+
+
+class InteractionContext(_Contract):
+    """Facts about the moment, stamped by the gateway, the importer or the producer: folds use nothing else."""
+
+    categories: Annotated[tuple[Label, ...], Meta(max_length=16)] = ()
+    price_micros: Annotated[int, Meta(ge=0, le=10**15)] | None = None
+    utc_offset_min: Annotated[int, Meta(ge=-840, le=840, description="visitor's local time minus UTC, minutes")] = 0
+    device: Label | None = None
+    attributes: Attributes = {}
+
+
+class InteractionEvent(_Contract):
+    """A visitor acted on an item.
+
+    `event_id` makes delivery idempotent. `value` is a rating, a quantity, a price or watched milliseconds, by kind.
+    With `personalise` false the interaction counts for the item and never for the visitor.
+    """
+
+    event_id: Identifier
+    visitor_id: Identifier
+    item_id: Identifier
+    kind: Kind
+    occurred_at_ms: Instant
+    user_id: Identifier | None = None
+    session_id: Identifier | None = None
+    value: Annotated[float, Meta(ge=-1e12, le=1e12)] | None = None
+    slate_id: Identifier | None = None
+    position: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    personalise: bool = True
+    context: InteractionContext = InteractionContext()
+    schema_version: Literal[1] = 1
+
+
+class ItemEvent(_Contract):
+    """The catalogue's newest word on one item: an upsert, or a deletion when `deleted`."""
+
+    item_id: Identifier
+    title: Annotated[str, Meta(max_length=512)] = ""
+    categories: Annotated[tuple[Label, ...], Meta(max_length=16)] = ()
+    tags: Annotated[tuple[Label, ...], Meta(max_length=64)] = ()
+    price_micros: Annotated[int, Meta(ge=0, le=10**15)] | None = None
+    published_at_ms: Instant | None = None
+    attributes: Attributes = {}
+    deleted: bool = False
+    schema_version: Literal[1] = 1
+
+
+class ImpressionEvent(_Contract):
+    """A slate was shown: `items` in shown order, `propensities` aligned with them."""
+
+    slate_id: Identifier
+    visitor_id: Identifier
+    items: Annotated[tuple[Identifier, ...], Meta(max_length=500)]
+    shown_at_ms: Instant
+    policy: Label
+    arm: Label
+    propensities: Annotated[tuple[Annotated[float, Meta(ge=0, le=1)], ...], Meta(max_length=500)]
+    model_version: Annotated[str, Meta(max_length=128)]
+    degraded: Annotated[tuple[Label, ...], Meta(max_length=16)] = ()
+    schema_version: Literal[1] = 1
+
+
+class DeadLetter(_Contract):
+    """A refused record, whole: `raw_base64` is what stood on `topic` at (`partition`, `offset`)."""
+
+    reason: Reason
+    detail: Annotated[str, Meta(max_length=1024)]
+    topic: str
+    partition: int
+    offset: int
+    received_at_ms: Instant
+    raw_base64: str
+    schema_version: Literal[1] = 1
+
+
+Event = InteractionEvent | ItemEvent | ImpressionEvent
+EventT = TypeVar("EventT", InteractionEvent, ItemEvent, ImpressionEvent, DeadLetter)
+
+_ENCODER = msgspec.json.Encoder()
+_DECODERS = {
+    kind: msgspec.json.Decoder(kind) for kind in (InteractionEvent, ItemEvent, ImpressionEvent, DeadLetter)
+}
+_PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
+
+
+def encode(event: _Contract) -> bytes:
+    """JSON bytes of one event, defaults left out."""
+    return _ENCODER.encode(event)
+
+
+def decode(kind: type[EventT], raw: bytes | memoryview) -> EventT:
+    """One event from its JSON bytes.
+
+    Raises:
+        RejectedEvent: `oversize`, `malformed` (not JSON) or `contract` (naming the field).
+    """
+    if len(raw) > EVENT_BYTES_MAX and kind is not DeadLetter:
+        raise RejectedEvent(Reason.OVERSIZE, "", f"{len(raw)} bytes, at most {EVENT_BYTES_MAX}: send a smaller context")
+    try:
+        event: EventT = _DECODERS[kind].decode(raw)
+    except msgspec.ValidationError as error:
+        raise _rejection(error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RejectedEvent(Reason.MALFORMED, "", f"not JSON: {error}") from error
+    return event
+
+
+def decode_interaction(raw: bytes | memoryview) -> InteractionEvent:
+    """`decode(InteractionEvent, raw)`: the hot path's spelling."""
+    return decode(InteractionEvent, raw)
+
+
+def convert(kind: type[EventT], value: object) -> EventT:
+    """One event from already parsed JSON (for batches, where each event gets a verdict of its own).
+
+    Raises:
+        RejectedEvent: `contract`, naming the field.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _rejection(error) from error
+
+
+def _rejection(error: msgspec.ValidationError) -> RejectedEvent:
+    text = str(error)
+    path = _PATH.search(text)
+    unknown = re.search(r"unknown field `([^`]*)`|required field `([^`]*)`", text)
+    field = path.group(1) if path else ""
+    if unknown:
+        name = unknown.group(1) or unknown.group(2)
+        field = f"{field}.{name}" if field else name
+    return RejectedEvent(Reason.CONTRACT, field, text[: path.start()] if path else text)

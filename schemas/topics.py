@@ -1,0 +1,39 @@
+"""The topics: one table, from which they are created and documented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+DAY_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A Kafka topic. `retention_ms` is None where the topic is compacted: the newest record per key stays."""
+
+    name: str
+    key: str
+    partitions: int
+    cleanup: Literal["delete", "compact"]
+    retention_ms: int | None
+    writer: str
+    readers: str
+
+    def named(self, prefix: str) -> Topic:
+        """The same topic under a prefixed name, so that several instances can share a broker."""
+        return replace(self, name=f"{prefix}{self.name}")
+
+
+INTERACTIONS: Final = Topic(
+    "interactions", "visitor_id", 4, "delete", 11 * DAY_MS, "gateway, producers", "speed job, archiver"
+)
+"""Kept for (kept + dedup + 2) buckets of a day, so that the stream can always be rebuilt from it."""
+
+ITEMS: Final = Topic("items", "item_id", 2, "compact", None, "gateway", "serving")
+IMPRESSIONS: Final = Topic("impressions", "visitor_id", 4, "delete", 11 * DAY_MS, "serving", "archiver")
+VISITOR_STATES: Final = Topic("visitor-states", "visitor_id", 4, "compact", None, "speed job", "feature writer")
+ITEM_STATES: Final = Topic("item-states", "item_id", 4, "compact", None, "speed job", "feature writer, serving")
+DEAD_LETTERS: Final = Topic("dead-letters", "partition:offset", 1, "delete", 30 * DAY_MS, "speed job", "operator")
+
+ALL_TOPICS: Final = (INTERACTIONS, ITEMS, IMPRESSIONS, VISITOR_STATES, ITEM_STATES, DEAD_LETTERS)
