@@ -28,7 +28,9 @@ def check() -> int:
             problems.append(f"{path.name} is not what the types say: run `python -m schemas write` and commit it")
         released = FOLDER / "released" / path.name
         if released.exists():
-            problems += [f"{name} {change}" for change in breaking_changes(json.loads(released.read_text()), generate(name))]
+            problems += [
+                f"{name} {change}" for change in breaking_changes(json.loads(released.read_text()), generate(name))
+            ]
     for problem in problems:
         print(f"schemas: {problem}", file=sys.stderr)
     return 1 if problems else 0

@@ -7,7 +7,7 @@ tens of thousands a second; the JSON Schemas in `schemas/json/` are generated fr
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
@@ -32,7 +32,7 @@ class _Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What all events share: immutable, named fields, nothing unknown, defaults left out on the wire."""
 
 
-class InteractionContext(_Contract):
+class InteractionContext(_Contract, frozen=True, kw_only=True):
     """Facts about the moment, stamped by the gateway, the importer or the producer: folds use nothing else."""
 
     categories: Annotated[tuple[Label, ...], Meta(max_length=16)] = ()
@@ -42,7 +42,7 @@ class InteractionContext(_Contract):
     attributes: Attributes = {}
 
 
-class InteractionEvent(_Contract):
+class InteractionEvent(_Contract, frozen=True, kw_only=True):
     """A visitor acted on an item.
 
     `event_id` makes delivery idempotent. `value` is a rating, a quantity, a price or watched milliseconds, by kind.
@@ -64,7 +64,7 @@ class InteractionEvent(_Contract):
     schema_version: Literal[1] = 1
 
 
-class ItemEvent(_Contract):
+class ItemEvent(_Contract, frozen=True, kw_only=True):
     """The catalogue's newest word on one item: an upsert, or a deletion when `deleted`."""
 
     item_id: Identifier
@@ -78,7 +78,7 @@ class ItemEvent(_Contract):
     schema_version: Literal[1] = 1
 
 
-class ImpressionEvent(_Contract):
+class ImpressionEvent(_Contract, frozen=True, kw_only=True):
     """A slate was shown: `items` in shown order, `propensities` aligned with them."""
 
     slate_id: Identifier
@@ -93,7 +93,7 @@ class ImpressionEvent(_Contract):
     schema_version: Literal[1] = 1
 
 
-class DeadLetter(_Contract):
+class DeadLetter(_Contract, frozen=True, kw_only=True):
     """A refused record, whole: `raw_base64` is what stood on `topic` at (`partition`, `offset`)."""
 
     reason: Reason
@@ -110,7 +110,7 @@ Event = InteractionEvent | ItemEvent | ImpressionEvent
 EventT = TypeVar("EventT", InteractionEvent, ItemEvent, ImpressionEvent, DeadLetter)
 
 _ENCODER = msgspec.json.Encoder()
-_DECODERS = {
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(kind) for kind in (InteractionEvent, ItemEvent, ImpressionEvent, DeadLetter)
 }
 _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")

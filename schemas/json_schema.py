@@ -79,9 +79,10 @@ def _compare_alternatives(path: str, before: Schema, after: Schema, root: Schema
 
 
 def _compare_values(path: str, before: Schema, after: Schema) -> Iterator[str]:
-    if before.get("type") != after.get("type") and "anyOf" not in after and "anyOf" not in before:
-        if not (before.get("type") == "integer" and after.get("type") == "number"):
-            yield f"{path}: the type changed from {before.get('type')} to {after.get('type')}"
+    types = (before.get("type"), after.get("type"))
+    alternatives = "anyOf" in after or "anyOf" in before
+    if types[0] != types[1] and not alternatives and types != ("integer", "number"):
+        yield f"{path}: the type changed from {types[0]} to {types[1]}"
     for word in ("enum", "const"):
         if word in after:
             permitted = after[word] if word == "enum" else [after[word]]

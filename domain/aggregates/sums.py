@@ -1,0 +1,55 @@
+"""Sum: counts and fixed-point sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domain.aggregates.algebra import Column, ColumnType
+from domain.facts import Fact
+from domain.policies import BucketPolicy
+from domain.quantities import Quantity, quantity_of
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """The sum of an integer quantity over facts; with `kinds`, only over those kinds."""
+
+    quantity: Quantity = "one"
+    kinds: tuple[str, ...] = ()
+
+    @property
+    def state_columns(self) -> Sequence[Column]:
+        return (Column("", ColumnType.INT),)
+
+    total_columns = state_columns
+    value_columns = state_columns
+
+    def zero(self) -> int:
+        return 0
+
+    def add(self, state: int, fact: Fact, policy: BucketPolicy) -> int:
+        if self.kinds and fact.kind not in self.kinds:
+            return state
+        return state + quantity_of(self.quantity, fact)
+
+    def merge(self, left: int, right: int) -> int:
+        return left + right
+
+    def nothing(self) -> int:
+        return 0
+
+    def extend(self, total: int, state: int, bucket_start_ms: int) -> int:
+        return total + state
+
+    def finish(self, total: int, as_of_ms: int) -> tuple[int]:
+        return (total,)
+
+    def pack_state(self, state: int) -> tuple[int]:
+        return (state,)
+
+    def unpack_state(self, cells: Sequence[int]) -> int:
+        return cells[0]
+
+    pack_total = pack_state
+    unpack_total = unpack_state

@@ -1,0 +1,89 @@
+"""The naive reference: what every store must say, recomputed from the raw log by the most obvious code there is.
+
+It keeps everything, forgets nothing and has no shortcuts. Tests and parity compare the clever versions with it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from domain.facts import Fact, Stamp, to_fact
+from domain.features import Entity, column_names, features_of
+from domain.policies import Policies
+from domain.timeline import Timeline, to_visit
+from schemas.events import InteractionEvent
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One screened record of the log."""
+
+    event: InteractionEvent
+    stamp: Stamp
+
+
+def admitted(log: Iterable[LogRecord], policies: Policies) -> list[LogRecord]:
+    """The records that count, by rule 1: no duplicate within `dedup` buckets, no flood, in offset order."""
+    period_ms, remembered = policies.bucket.period_ms, policies.bucket.dedup
+    buckets_of: dict[tuple[str, str], list[int]] = defaultdict(list)
+    count_of: dict[tuple[str, int], int] = defaultdict(int)
+    kept = []
+    for record in sorted(log, key=lambda one: (one.stamp.partition, one.stamp.offset)):
+        event, bucket = record.event, record.stamp.received_at_ms // period_ms
+        earlier = buckets_of[event.visitor_id, event.event_id]
+        if any(bucket - remembered <= before <= bucket for before in earlier):
+            continue
+        if count_of[event.visitor_id, bucket] >= policies.admission.admitted_max:
+            continue
+        earlier.append(bucket)
+        count_of[event.visitor_id, bucket] += 1
+        kept.append(record)
+    return kept
+
+
+def facts_by_key(entity: Entity, log: Iterable[LogRecord], policies: Policies) -> dict[str, list[Fact]]:
+    """Admitted facts per visitor (without those that must not personalise) or per item."""
+    facts: dict[str, list[Fact]] = defaultdict(list)
+    for record in admitted(log, policies):
+        fact = to_fact(record.event, record.stamp.received_at_ms)
+        if entity == "item":
+            facts[fact.item_id].append(fact)
+        elif record.event.personalise:
+            facts[fact.visitor_id].append(fact)
+    return dict(facts)
+
+
+def totals(entity: Entity, facts: Iterable[Fact], policies: Policies) -> dict[str, Any]:
+    """The total of every feature over all buckets, by feature name."""
+    by_bucket: dict[int, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        by_bucket[policies.bucket.start_of(fact.received_at_ms)].append(fact)
+    found = {}
+    for feature in features_of(entity):
+        total = feature.aggregate.nothing()
+        for start_ms in sorted(by_bucket):
+            state = feature.aggregate.zero()
+            for fact in by_bucket[start_ms]:
+                state = feature.aggregate.add(state, fact, policies.bucket)
+            total = feature.aggregate.extend(total, state, start_ms)
+        found[feature.name] = total
+    return found
+
+
+def merged_values(entity: Entity, facts: Iterable[Fact], as_of_ms: int, policies: Policies) -> Mapping[str, Any]:
+    """The finished values of every feature at an instant: what the merged view must say, without its provenance."""
+    found = totals(entity, facts, policies)
+    values: dict[str, Any] = {}
+    for feature in features_of(entity):
+        finished = feature.aggregate.finish(found[feature.name], as_of_ms)
+        values.update(zip(column_names(feature.value_columns()), finished, strict=True))
+    return values
+
+
+def timeline(facts: Iterable[Fact], policies: Policies) -> Timeline:
+    """The visitor's timeline: all visits at once, cut to the policy's bounds."""
+    visits = tuple(to_visit(fact) for fact in facts)
+    return Timeline(visits).merge(Timeline(), policies.timeline)

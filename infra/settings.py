@@ -1,0 +1,170 @@
+"""The settings tree: read once from the environment, passed down in the smallest piece that is needed.
+
+Every variable is `FIRTH_` + path with `__` between levels, for example `FIRTH_KAFKA__PORT=9092`. The defaults start
+on a laptop; an unknown or malformed variable stops the process at start and is named.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.policies import Policies
+from schemas.errors import ConfigurationError
+
+PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent
+PREFIX: Final = "FIRTH_"
+Port = Field(ge=1, le=65_535)
+
+
+class Piece(BaseModel):
+    """A branch of the tree: frozen, nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(Piece):
+    """Where the broker listens; `controller_port` is used only when we run the broker ourselves."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=19_092, ge=1, le=65_535)
+    controller_port: int = Field(default=19_093, ge=1, le=65_535)
+    topic_prefix: str = Field(default="", pattern=r"^[a-zA-Z0-9._-]{0,64}$")
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port`, as Kafka clients want it."""
+        return f"{self.host}:{self.port}"
+
+
+class RedisSettings(Piece):
+    """The hot online store."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=16_379, ge=1, le=65_535)
+    timeout_ms: int = Field(default=50, ge=1, le=60_000)
+    row_ttl_s: int = Field(default=8 * 86_400, ge=60)
+
+
+class CassandraSettings(Piece):
+    """The bulky online store; `storage_port` and `jmx_port` are used only when we run the server ourselves."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=19_042, ge=1, le=65_535)
+    storage_port: int = Field(default=17_000, ge=1, le=65_535)
+    jmx_port: int = Field(default=17_199, ge=1, le=65_535)
+    keyspace: str = Field(default="firth", pattern=r"^[a-z][a-z0-9_]{0,47}$")
+    local_datacentre: str = "datacenter1"
+    timeout_ms: int = Field(default=100, ge=1, le=60_000)
+
+
+class FlinkSettings(Piece):
+    """The speed job; `buffer_timeout_ms` bounds how long a record waits between operators."""
+
+    rest_port: int = Field(default=18_081, ge=1, le=65_535)
+    parallelism: int = Field(default=1, ge=1, le=64)
+    checkpoint_interval_ms: int = Field(default=5_000, ge=100)
+    buffer_timeout_ms: int = Field(default=5, ge=0)
+    managed_memory_mb: int = Field(default=256, ge=64)
+
+
+class ServingSettings(Piece):
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8_080, ge=1, le=65_535)
+    workers: int = Field(default=1, ge=1, le=64)
+    hydrate_deadline_ms: int = Field(default=50, ge=1)
+    history_cache_rows_max: int = Field(default=100_000, ge=1)
+    events_in_flight_max: int = Field(default=20_000, ge=1)
+    publish_deadline_ms: int = Field(default=5_000, ge=1)
+
+
+class FeastSettings(Piece):
+    """The feature registry."""
+
+    project: str = Field(default="firth", pattern=r"^[a-z][a-z0-9_]{0,47}$")
+
+
+class BatchSettings(Piece):
+    """The archiver and the daily run."""
+
+    archive_interval_ms: int = Field(default=5_000, ge=100)
+    archive_rows_max: int = Field(default=100_000, ge=1)
+    closing_grace_ms: int = Field(default=5 * 60_000, ge=0)
+    spark_memory: str = Field(default="2g", pattern=r"^[0-9]+[mg]$")
+    spark_cores: int = Field(default=2, ge=1)
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    state_dir: Path = PROJECT_ROOT / ".firth" / "var"
+    jars_dir: Path = PROJECT_ROOT / ".firth" / "jars"
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    cassandra: CassandraSettings = CassandraSettings()
+    flink: FlinkSettings = FlinkSettings()
+    serving: ServingSettings = ServingSettings()
+    feast: FeastSettings = FeastSettings()
+    batch: BatchSettings = BatchSettings()
+    policies: Policies = Policies()
+
+    @property
+    def lake_dir(self) -> Path:
+        """The Delta table of archived interactions."""
+        return self.state_dir / "lake"
+
+    @property
+    def offline_dir(self) -> Path:
+        """Parquet of the batch views, the offline side of Feast."""
+        return self.state_dir / "offline"
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Published models, one folder a version, and the name of the current one."""
+        return self.state_dir / "artifacts"
+
+    @property
+    def registry_path(self) -> Path:
+        """Feast's registry file."""
+        return self.state_dir / "registry.db"
+
+    @property
+    def run_dir(self) -> Path:
+        """Pids, ports and heartbeats of the running processes."""
+        return self.state_dir / "run"
+
+    @property
+    def logs_dir(self) -> Path:
+        """One log file a process."""
+        return self.state_dir / "logs"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The tree as the environment has it, with `overrides` on top.
+
+    Raises:
+        ConfigurationError: naming the first variable that is unknown or malformed.
+    """
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + "__".join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(name, first["msg"], "correct it or unset it to use the default") from error
+    _refuse_unknown(settings)
+    return settings
+
+
+def _refuse_unknown(settings: Settings) -> None:
+    known = {f"{PREFIX}{name}".upper() for name in type(settings).model_fields}
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable.split("__")[0].upper() not in known:
+            raise ConfigurationError(variable, "is not a setting", "remove it or correct its name")
