@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import math
+
+from domain.aggregates import DecayedSum, Histogram, LastN, Sum
+from domain.aggregates.decay import SCALE, rescaled
+from domain.policies import DAY_MS, HOUR_MS, BucketPolicy
+from schemas.events import InteractionContext
+from tests.builders import START_MS, fact
+
+DAILY = BucketPolicy()
+
+
+def test_a_sum_counts_only_the_kinds_it_is_asked_for() -> None:
+    spend = Sum("value_micros", kinds=("purchase",))
+    state = spend.add(spend.zero(), fact(kind="purchase", value=12.5), DAILY)
+    assert spend.add(state, fact(kind="view", value=99.0), DAILY) == 12_500_000
+
+
+def test_a_value_is_rounded_half_even_to_micros() -> None:
+    assert [fact(value=value).value_micros for value in (0.0000005, 0.0000015, -0.0000025)] == [0, 2, -2]
+
+
+def test_a_fact_at_the_start_of_a_bucket_halves_in_one_half_life() -> None:
+    decayed = DecayedSum(DAY_MS)
+    total = decayed.extend(decayed.nothing(), decayed.add(0, fact(), DAILY), START_MS)
+    assert decayed.finish(total, START_MS) == (1.0,)
+    assert decayed.finish(total, START_MS + DAY_MS) == (0.5,)
+
+
+def test_a_later_fact_of_a_bucket_weighs_more_and_decays_from_its_own_minute() -> None:
+    decayed = DecayedSum(DAY_MS)
+    noon = fact(received_at_ms=START_MS + 12 * HOUR_MS)
+    total = decayed.extend(decayed.nothing(), decayed.add(0, noon, DAILY), START_MS)
+    assert math.isclose(decayed.finish(total, START_MS + 12 * HOUR_MS)[0], 1.0, abs_tol=2 / SCALE)
+    assert math.isclose(decayed.finish(total, START_MS + 36 * HOUR_MS)[0], 0.5, abs_tol=2 / SCALE)
+
+
+def test_weights_are_rescaled_half_even() -> None:
+    assert [rescaled(weight, 1, 1) for weight in (1, 3, 5)] == [0, 2, 2]
+
+
+def test_a_histogram_ranks_by_value_then_key_and_cuts_only_what_is_finished() -> None:
+    histogram = Histogram("category", top=2)
+    state = histogram.zero()
+    for name in ("b", "a", "c", "c"):
+        state = histogram.add(state, fact(categories=(name,)), DAILY)
+    total = histogram.extend(histogram.nothing(), state, START_MS)
+    assert histogram.finish(total, START_MS) == (["c", "a"], [2, 1])
+    assert histogram.pack_total(total) == (["a", "b", "c"], [1, 1, 2])
+
+
+def test_a_fact_without_categories_counts_as_unknown() -> None:
+    histogram = Histogram("category")
+    assert histogram.add({}, fact(), DAILY) == {"unknown": 1}
+
+
+def test_a_category_named_twice_counts_once() -> None:
+    histogram = Histogram("category")
+    assert histogram.add({}, fact(categories=("a", "a")), DAILY) == {"a": 1}
+
+
+def test_the_last_n_are_ordered_by_when_they_happened() -> None:
+    last = LastN(2)
+    state = last.zero()
+    for event_id, at_ms in (("late", 3), ("early", 1), ("middle", 2)):
+        state = last.add(state, fact(event_id, item=event_id, at_ms=START_MS + at_ms), DAILY)
+    assert last.finish(state, START_MS)[0] == ["middle", "late"]
+
+
+def test_the_local_hour_follows_the_visitors_offset() -> None:
+    assert fact(context=InteractionContext(utc_offset_min=-60)).local_hour == 23
+    assert fact(context=InteractionContext(utc_offset_min=90)).local_hour == 1
