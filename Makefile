@@ -1,0 +1,97 @@
+# One target for each thing that one does here; `make` alone lists them. All work is done by Python or by a script.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+MAIN := .venv/main/bin/python
+SPEED := .venv/speed/bin/python
+PYTEST := -m pytest
+FIRTH := $(MAIN) -m infra
+
+# What also runs in the speed environment: all that Flink imports. The recommenders are numba, so main only.
+SPEED_TESTS := $(wildcard tests/unit/schemas tests/unit/domain tests/unit/speed/job tests/property)
+MAIN_ONLY := --ignore-glob='*/recommenders*' --ignore-glob='*/test_session_knn*'
+SPEED_ONLY := --ignore=tests/unit/speed/job
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## build both Python environments and fetch the jars (instant when nothing changed)
+	@infra/setup.sh
+
+# --- run --------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: setup ## the whole platform on real data, with a page and live counters
+	@$(FIRTH) demo
+
+.PHONY: smoke
+smoke: setup ## the same without a terminal, in a bounded time; the last line is JSON
+	@$(FIRTH) smoke
+
+.PHONY: up
+up: setup ## start Kafka, Cassandra, Redis, Flink, the writers and the servers
+	@$(FIRTH) up
+
+.PHONY: down
+down: ## stop what `make up` or `make demo` started; its state stays
+	@if [ -x $(MAIN) ]; then $(FIRTH) down; fi
+
+# --- prove ------------------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: setup ## style, types, import rules, generated files, compose file
+	$(MAIN) -m ruff check .
+	$(MAIN) -m ruff format --check .
+	$(MAIN) -m mypy
+	.venv/main/bin/lint-imports --no-logo
+	$(MAIN) -m schemas check
+	$(MAIN) -m domain check
+	$(FIRTH) check-compose
+
+.PHONY: test
+test: test-unit test-integration test-e2e ## every test, the quick ones first
+
+.PHONY: test-unit
+test-unit: setup ## unit and property tests, in both environments
+	$(SPEED) $(PYTEST) $(SPEED_TESTS) $(MAIN_ONLY)
+	$(MAIN) $(PYTEST) tests/unit tests/property $(SPEED_ONLY)
+
+.PHONY: test-integration
+test-integration: setup ## suites and integration tests, on real servers
+	$(MAIN) $(PYTEST) tests/suites tests/integration
+
+.PHONY: test-e2e
+test-e2e: setup ## the whole platform, and its page in a real browser
+	@infra/browser.sh
+	$(MAIN) $(PYTEST) tests/e2e
+
+.PHONY: bench
+bench: setup ## every benchmark, one after the other; numbers land in bench/results
+	@for bench in tests/benchmark/bench_*.py; do \
+	    echo "== $$bench"; \
+	    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(MAIN) "$$bench"; \
+	done
+
+# --- keep up ----------------------------------------------------------------------------------------------------
+
+.PHONY: format
+format: setup ## sort imports and format
+	$(MAIN) -m ruff check --fix .
+	$(MAIN) -m ruff format .
+
+.PHONY: lock
+lock: setup ## resolve infra/requirements/*.in again (UPGRADE=1 takes newer versions)
+	infra/requirements/lock.sh
+
+.PHONY: clean
+clean: down ## remove environments, jars and caches; the platform's state in .firth/var stays
+	rm -rf .venv .firth/jars .firth/setup .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+.PHONY: wipe
+wipe: down ## stop the platform and delete its state
+	rm -rf .firth/var
