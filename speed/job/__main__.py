@@ -1,0 +1,91 @@
+"""`python -m speed.job --settings FILE.json`: run the job until it fails or is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra import logs
+from infra.exits import run_command
+from schemas.errors import DependencyError
+from speed.job.checkpoints import choose, forget_others, is_readable
+from speed.job.jvm import flink_configuration, prepare_environment
+from speed.job.settings import JobSettings, read_settings
+
+if TYPE_CHECKING:
+    from pyflink.common import JobClient
+
+LOG = logging.getLogger("speed.job")
+WATCH_PERIOD_S = 1.0
+CHATTY_LIBRARIES = ("apache_beam", "pyflink")
+
+
+def main() -> int:
+    """0 after a stop; see `infra.exits` for the rest."""
+    parser = argparse.ArgumentParser(prog="python -m speed.job", description=__doc__)
+    parser.add_argument("--settings", type=Path, required=True, help="JSON, see speed/job/settings.py")
+    settings = read_settings(parser.parse_args().settings)
+    logs.configure("speed-job")
+    for library in CHATTY_LIBRARIES:
+        logging.getLogger(library).setLevel(logging.WARNING)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    prepare_environment(settings)
+    watch(submit(settings), settings, stopped)
+    LOG.info("job.stopped")
+    return 0
+
+
+def submit(settings: JobSettings) -> JobClient:
+    """Start Flink in this process's JVM and hand it the job."""
+    from pyflink.common import Configuration
+    from pyflink.datastream import StreamExecutionEnvironment
+    from pyflink.util.java_utils import add_jars_to_context_class_loader
+
+    from speed.job import topology
+
+    folder = Path(settings.checkpoint_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = choose(folder, is_readable)
+    if checkpoint is not None:
+        forget_others(folder, checkpoint)
+    LOG.info("job.submitted", extra={"resume_from": checkpoint})
+    configuration = Configuration()
+    for name, value in flink_configuration(settings, None if checkpoint is None else str(checkpoint)).items():
+        configuration.set_string(name, value)
+    environment = StreamExecutionEnvironment.get_execution_environment(configuration)
+    add_jars_to_context_class_loader([f"file://{jar}" for jar in settings.jars])
+    topology.build(environment, settings)
+    return environment.execute_async("firth-speed")
+
+
+def watch(client: JobClient, settings: JobSettings, stopped: threading.Event) -> None:
+    """Return when told to stop.
+
+    Raises:
+        DependencyError: the job has ended by itself.
+    """
+    heartbeat = Path(settings.heartbeat) if settings.heartbeat else None
+    execution = client.get_job_execution_result()
+    was_running = False
+    while not stopped.wait(WATCH_PERIOD_S if was_running else 0.1):
+        if execution.done():
+            raise DependencyError("flink", str(execution.exception()), "the cause is in the log above")
+        is_running = client.get_job_status().result().name == "RUNNING"
+        if is_running and not was_running:
+            LOG.info("job.running")
+        was_running = is_running
+        if is_running and heartbeat is not None:
+            heartbeat.parent.mkdir(parents=True, exist_ok=True)
+            heartbeat.touch()
+    client.cancel().result()
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,62 @@
+"""What the job is told: one JSON file, because its environment has no settings tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from domain.policies import Policies
+from schemas.errors import ConfigurationError
+
+Positive = Annotated[int, Meta(ge=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """The topics of this instance, prefix included."""
+
+    interactions: str
+    visitor_states: str
+    item_states: str
+    dead_letters: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSettings:
+    """The whole file; the fields without a default must be there.
+
+    `checkpoint_dir` is an absolute folder that outlives the process. `jars` are the Kafka connector and our own
+    classes. `heartbeat` is touched every second while the job runs.
+    """
+
+    bootstrap: str
+    topics: TopicNames
+    checkpoint_dir: str
+    rest_port: Annotated[int, Meta(ge=1, le=65_535)]
+    jars: Annotated[tuple[str, ...], Meta(min_length=1)]
+    group_id: str = "firth-speed"
+    checkpoint_interval_ms: Annotated[int, Meta(ge=100)] = 5_000
+    parallelism: Annotated[int, Meta(ge=1, le=64)] = 1
+    buffer_timeout_ms: Annotated[int, Meta(ge=0)] = 5
+    managed_memory_mb: Annotated[int, Meta(ge=64)] = 256
+    heap_mb: Annotated[int, Meta(ge=256)] = 768
+    heartbeat: str | None = None
+    policies: Policies = Policies()
+
+
+def read_settings(path: Path) -> JobSettings:
+    """The settings in a JSON file.
+
+    Raises:
+        ConfigurationError: it cannot be read, or it is not what the job needs.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=JobSettings)
+    except OSError as error:
+        raise ConfigurationError(str(path), f"cannot be read: {error}", "name a readable file") from error
+    except msgspec.MsgspecError as error:
+        raise ConfigurationError(str(path), str(error), "correct the field") from error
