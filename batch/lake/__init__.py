@@ -1,1 +1,4 @@
-"""The immutable log: archived from Kafka or imported, in one Delta table. Imports `infra`, `domain`, `schemas`, deltalake, pyarrow and kafka."""
+"""The immutable log, archived from Kafka or imported, in one Delta table.
+
+Imports `infra`, `domain`, `schemas`, deltalake, pyarrow and kafka.
+"""

@@ -1,0 +1,87 @@
+"""The interactions topic as the archiver reads it: without a consumer group, from positions that the lake remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Final
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
+
+from infra.settings import KafkaSettings
+from schemas.errors import ConsistencyError, DependencyError
+from schemas.topics import INTERACTIONS
+
+FETCH_BYTES_MAX: Final = 16 * 1024 * 1024
+
+
+class InteractionLog:
+    """A reader of every partition of one topic.
+
+    Every method raises DependencyError when the broker does not answer; the positions stay as they are.
+    """
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self.topic = INTERACTIONS.named(kafka.topic_prefix).name
+        self._bootstrap = kafka.bootstrap
+        with self._answering():
+            self._consumer: Any = KafkaConsumer(
+                bootstrap_servers=kafka.bootstrap,
+                client_id="firth-archiver",
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                fetch_max_bytes=FETCH_BYTES_MAX,
+            )
+
+    def __enter__(self) -> InteractionLog:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._consumer.close()
+
+    def bounds(self) -> dict[int, tuple[int, int]]:
+        """For each partition the oldest offset that is still there, and the offset that the next record will get."""
+        with self._answering():
+            partitions = self._consumer.partitions_for_topic(self.topic)
+            if not partitions:
+                raise DependencyError(
+                    f"kafka {self._bootstrap}",
+                    f"there is no topic {self.topic}",
+                    "create it with `python -m infra.processes.topics`",
+                )
+            asked = [TopicPartition(self.topic, partition) for partition in sorted(partitions)]
+            starts, ends = self._consumer.beginning_offsets(asked), self._consumer.end_offsets(asked)
+        return {at.partition: (starts[at], ends[at]) for at in asked}
+
+    def seek(self, positions: Mapping[int, int]) -> None:
+        """Read every partition from its position on."""
+        self._consumer.assign([TopicPartition(self.topic, partition) for partition in positions])
+        for partition, offset in positions.items():
+            self._consumer.seek(TopicPartition(self.topic, partition), offset)
+
+    def poll(self, timeout_ms: int, records_max: int) -> list[Any]:
+        """The next records (kafka-python's ConsumerRecord), of each partition in offset order; none after the timeout.
+
+        Raises:
+            ConsistencyError: the broker no longer has what comes next.
+        """
+        with self._answering():
+            try:
+                found = self._consumer.poll(timeout_ms=timeout_ms, max_records=records_max)
+            except (OffsetOutOfRangeError, LogTruncationError) as error:
+                raise ConsistencyError(f"{self.topic}: the broker lost what the lake has not: {error}") from error
+        return [record for records in found.values() for record in records]
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaError as error:
+            raise DependencyError(
+                f"kafka {self._bootstrap}",
+                str(error) or type(error).__name__,
+                "look at `python -m infra status` and `python -m infra logs kafka`",
+            ) from error
