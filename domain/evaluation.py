@@ -6,6 +6,7 @@ Rules
 - A target that the catalogue does not know (a negative id) is a miss, never left out.
 - With `dedup` (for logs in which immediate repeats were not removed): queries whose target is the newest item of the
   session are left out, and that item is struck from every list before the cut at `k`.
+- With `unseen` (for items that one consumes once, as films): every item of the session is struck from every list.
 - Queries of one session are not independent, so intervals resample sessions (bootstrap), not queries.
 
 Measures of one query, where r is the rank (1 = best) of the target among the first k entries, or none
@@ -118,21 +119,24 @@ class Evaluation:
 
 
 def evaluate(
-    recommender: Recommender, queries: Iterable[EvaluationQuery], k: int = 20, *, dedup: bool = False
+    recommender: Recommender,
+    queries: Iterable[EvaluationQuery],
+    k: int = 20,
+    *,
+    dedup: bool = False,
+    unseen: bool = False,
 ) -> Evaluation:
     """Ask for a ranking of each query and judge it; queries are taken one by one."""
     rows: list[Judgement] = []
     numbers: dict[str | int, int] = {}
     session_of: list[int] = []
     for query in queries:
-        newest = query.prefix.items[-1] if query.prefix.items else None
-        if dedup and query.target == newest:
+        newest = query.prefix.items[-1:]
+        if dedup and (query.target,) == newest:
             continue
-        ranking = recommender.rank(query.prefix, k + 1 if dedup else k)
-        ranked: list[int] = ranking.items.tolist()
-        if dedup:
-            ranked = [item for item in ranked if item != newest]
-        rows.append(judge(ranked, query, k))
+        struck = set(query.prefix.items if unseen else newest if dedup else ())
+        ranked: list[int] = recommender.rank(query.prefix, k + len(struck)).items.tolist()
+        rows.append(judge([item for item in ranked if item not in struck], query, k))
         session_of.append(numbers.setdefault(query.session_key, len(numbers)))
     judgements = np.array(rows, np.float64).reshape(len(rows), len(Judgement._fields))
     return Evaluation(k, judgements, np.array(session_of, np.int64))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.recommenders.protocol import Ranking, Session, empty_ranking
-from domain.recommenders.sessions import SessionLog
+from domain.recommenders.session_log import SessionLog
 from domain.recommenders.stored import Arrays, read_arrays, write_arrays
 
 FILE = "sequential_rules.npz"

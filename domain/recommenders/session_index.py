@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.recommenders.session_knn_policy import SessionKnnPolicy
-from domain.recommenders.sessions import SessionLog
+from domain.recommenders.session_log import SessionLog
 from domain.recommenders.stored import read_arrays, write_arrays
 
 KIND = "session-index"

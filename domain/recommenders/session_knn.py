@@ -39,7 +39,7 @@ from domain.recommenders import session_knn_kernel as kernel
 from domain.recommenders.protocol import Ranking, Session, empty_ranking
 from domain.recommenders.session_index import SessionIndex
 from domain.recommenders.session_knn_policy import SessionKnnPolicy
-from domain.recommenders.sessions import SessionLog
+from domain.recommenders.session_log import SessionLog
 from domain.recommenders.stored import UnreadableModel
 
 DAY_MS = 86_400_000
@@ -72,7 +72,7 @@ class SessionKnn:
     """A `Recommender` over one `SessionIndex`. Thread-safe: each thread has its own working memory.
 
     Work per call is at most `query_items_max * sessions_per_item_max` postings plus
-    `neighbours_max * session_items_max` votes, however long the log; memory per thread 16 bytes a session and an item.
+    `neighbours_max * session_items_max` votes, however long the log; memory per thread 24 bytes a session, 16 an item.
     """
 
     def __init__(self, index: SessionIndex, policy: SessionKnnPolicy) -> None:
@@ -110,25 +110,41 @@ class SessionKnn:
             kernel.score_wanted(query, self._postings, self._weights, self._scratch(), wanted, scores)
         return scores.astype(np.float32)
 
-    def because(self, session: Session, items: npt.NDArray[np.int32]) -> list[int | None]:
-        """For each of `items` the session item without which it would score lowest ("because you watched X").
+    def shares(self, session: Session, items: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+        """What each query item contributed to the scores of distinct known `items`, before their weight by idf.
 
-        Each distinct item of the session is left out in turn, its place kept as a gap, and the score computed again:
-        a true counterfactual, with its own neighbours and matches. None where no removal lowers the score. Of equal
-        removals the newest item is named. Costs one `scores` more than the session has distinct items.
+        [items, query items], the newest query item first. A neighbour's vote is shared out among the query items that
+        found it, by their weights in its similarity; a repeated query item has its share at its newest place.
+        """
+        query = self._query_of(session)
+        shares = np.zeros((len(items), len(query)))
+        wanted = np.ascontiguousarray(items, np.int32)
+        kernel.share_out(query, self._postings, self._weights, self._scratch(), wanted, shares)
+        return shares
+
+    def because(self, session: Session, items: npt.NDArray[np.int32]) -> list[int | None]:
+        """For each of `items` the session item that contributed most to its score ("because you watched X").
+
+        The explanation is true: leaving that item out, its place kept as a gap, lowers the score, with neighbours and
+        matches found again; items for which that does not hold are passed over. None where no removal lowers the score.
+        Costs about one `rank`, and one more for each different reason.
         """
         full = self.scores(session, items)
-        recent = Session(session.items[-self.policy.query_items_max :])
-        known = list(dict.fromkeys(item for item in reversed(recent.items) if 0 <= item < self.index.items_count))
-        if len(known) == 1:
-            return [known[0] if score > 0 else None for score in full]
-        lowest = full
+        query = self._query_of(session)
+        explained, row_of = np.unique(items[full > 0], return_inverse=True)
+        shares = self.shares(session, explained)
+        by_share = np.argsort(-shares, axis=1, kind="stable")  # positions from the end; the newer one on a tie
+        lowered: dict[int, npt.NDArray[np.bool_]] = {}
+
+        def is_lowered_without(item: int, at: int) -> bool:
+            if item not in lowered:
+                lowered[item] = self.scores(session.without(item), items) < full
+            return bool(lowered[item][at])
+
         reasons: list[int | None] = [None] * len(items)
-        for item in known:
-            left = self.scores(recent.without(item), items)
-            for at in np.flatnonzero(left < lowest):
-                reasons[at] = item
-            lowest = np.minimum(left, lowest)
+        for at, row in zip(np.flatnonzero(full > 0).tolist(), row_of.tolist(), strict=True):
+            contributors = (int(query[-1 - position]) for position in by_share[row] if shares[row, position] > 0)
+            reasons[at] = next((item for item in contributors if is_lowered_without(item, at)), None)
         return reasons
 
     def warm(self) -> None:
@@ -136,6 +152,7 @@ class SessionKnn:
         session = Session((0,))
         self.rank(session, 1)
         self.scores(session, np.zeros(1, np.int32))
+        self.shares(session, np.empty(0, np.int32))
 
     def save(self, folder: Path) -> None:
         """See `Recommender.save`."""
@@ -147,8 +164,9 @@ class SessionKnn:
         """See `Recommender.load`."""
         path = folder / "session_knn.json"
         try:
-            policy = msgspec.json.decode(path.read_bytes(), type=SessionKnnPolicy)
-        except (OSError, msgspec.MsgspecError, ValueError) as error:
+            fields = msgspec.json.decode(path.read_bytes(), type=dict[str, int | float])
+            policy = SessionKnnPolicy(**fields)  # type: ignore[arg-type]
+        except (OSError, msgspec.MsgspecError, ValueError, TypeError) as error:
             raise UnreadableModel(path, str(error)) from error
         return cls(SessionIndex.load(folder / "session_index.npz"), policy)
 
@@ -167,9 +185,11 @@ class SessionKnn:
         return kernel.Scratch(
             similarity=np.zeros(sessions),
             last_match=np.full(sessions, kernel.UNSEEN, np.int32),
+            matches=np.zeros(sessions, np.uint64),
             candidates=np.empty(min(sessions, postings_max), np.int32),
             heap_scores=np.empty(policy.neighbours_max),
             heap_ids=np.empty(policy.neighbours_max, np.int32),
             item_scores=np.zeros(items),
             touched=np.empty(items, np.int32),
+            slot=np.full(items, kernel.UNSEEN, np.int32),
         )

@@ -18,6 +18,8 @@ Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
 
+Bits = npt.NDArray[np.uint64]
+
 UNSEEN = -1
 
 
@@ -42,15 +44,17 @@ class Weights(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Working memory of one thread. Between calls `last_match` is all UNSEEN and `item_scores` all 0."""
+    """Working memory of one thread. Between calls `last_match` and `slot` are all UNSEEN and `item_scores` all 0."""
 
     similarity: Reals  # [sessions]
     last_match: Ids  # [sessions], position of the newest query item found in the session
+    matches: Bits  # [sessions], bit p: found by the query item at position p
     candidates: Ids  # [min(sessions, query_items_max * sessions_per_item_max)]
     heap_scores: Reals  # [neighbours_max]
     heap_ids: Ids  # [neighbours_max]
     item_scores: Reals  # [items]
     touched: Ids  # [items]
+    slot: Ids  # [items], where an explained item stands in the list of explained items
 
 
 def compiled(function: Function) -> Function:
@@ -137,9 +141,11 @@ def _find_candidates(query: Ids, postings: Postings, weights: Weights, scratch: 
             if scratch.last_match[session] == UNSEEN:
                 scratch.last_match[session] = position
                 scratch.similarity[session] = 0.0
+                scratch.matches[session] = np.uint64(0)
                 scratch.candidates[found] = session
                 found += 1
             scratch.similarity[session] += weight
+            scratch.matches[session] |= np.uint64(1) << np.uint64(position)
     return found
 
 
@@ -169,6 +175,15 @@ def _keep_neighbours(found: int, weights: Weights, scratch: Scratch) -> int:
 
 
 @compiled
+def _place_of_match(item: int, start: int, end: int, session_items: Ids) -> int:
+    """The last place of `item` in a session that holds it."""
+    place = end - 1
+    while place > start and session_items[place] != item:
+        place -= 1
+    return place
+
+
+@compiled
 def _score_items(query: Ids, neighbours: int, postings: Postings, weights: Weights, scratch: Scratch) -> int:
     """Let each neighbour vote for its items, by their distance from the match; returns how many items were touched."""
     touched = 0
@@ -177,12 +192,9 @@ def _score_items(query: Ids, neighbours: int, postings: Postings, weights: Weigh
         session = scratch.candidates[at]
         position = scratch.last_match[session]
         scratch.last_match[session] = UNSEEN
-        item = query[len(query) - 1 - position]
         start = postings.session_offsets[session]
         end = postings.session_offsets[session + 1]
-        match = end - 1
-        while match > start and postings.session_items[match] != item:
-            match -= 1
+        match = _place_of_match(query[len(query) - 1 - position], start, end, postings.session_items)
         vote = scratch.similarity[session] * weights.last_match[position]
         for place in range(start, end):
             voted = vote * weights.span[middle + place - match]
@@ -196,6 +208,20 @@ def _score_items(query: Ids, neighbours: int, postings: Postings, weights: Weigh
 
 
 @compiled
+def _credit(query: Ids, bits: np.uint64, voted: float, weights: Weights, shares: Reals) -> None:
+    """Share out one vote among the query items that found the voter, by their weights in its similarity."""
+    total = 0.0
+    for position in range(len(query)):
+        if (bits >> np.uint64(position)) & np.uint64(1):
+            item = query[len(query) - 1 - position]
+            total += weights.query[position] * weights.item_similarity[item]
+    for position in range(len(query)):
+        if (bits >> np.uint64(position)) & np.uint64(1):
+            item = query[len(query) - 1 - position]
+            shares[position] += voted * weights.query[position] * weights.item_similarity[item] / total
+
+
+@compiled
 def _vote(query: Ids, postings: Postings, weights: Weights, scratch: Scratch) -> int:
     found = _find_candidates(query, postings, weights, scratch)
     neighbours = _keep_neighbours(found, weights, scratch)
@@ -203,9 +229,7 @@ def _vote(query: Ids, postings: Postings, weights: Weights, scratch: Scratch) ->
 
 
 @compiled
-def rank_items(
-    query: Ids, postings: Postings, weights: Weights, scratch: Scratch, items: Ids, scores: Reals
-) -> int:
+def rank_items(query: Ids, postings: Postings, weights: Weights, scratch: Scratch, items: Ids, scores: Reals) -> int:
     """Fill `items` and `scores` best first and return how many there are; only scores above zero as float32 count."""
     touched = _vote(query, postings, weights, scratch)
     size = 0
@@ -232,3 +256,31 @@ def score_wanted(
             scores[at] = np.float32(scratch.item_scores[item] * weights.item_score[item])
     for at in range(touched):
         scratch.item_scores[scratch.touched[at]] = 0.0
+
+
+@compiled
+def share_out(query: Ids, postings: Postings, weights: Weights, scratch: Scratch, wanted: Ids, shares: Reals) -> None:
+    """Add to `shares` [wanted, positions from the end of the query] what each query item contributed to each score.
+
+    `wanted` holds distinct items of the vocabulary. A row sums to the score before its weight by idf.
+    """
+    for at in range(len(wanted)):
+        scratch.slot[wanted[at]] = at
+    found = _find_candidates(query, postings, weights, scratch)
+    neighbours = _keep_neighbours(found, weights, scratch)
+    middle = len(weights.span) >> 1
+    for at in range(neighbours):
+        session = scratch.candidates[at]
+        position = scratch.last_match[session]
+        scratch.last_match[session] = UNSEEN
+        start = postings.session_offsets[session]
+        end = postings.session_offsets[session + 1]
+        match = _place_of_match(query[len(query) - 1 - position], start, end, postings.session_items)
+        vote = scratch.similarity[session] * weights.last_match[position]
+        for place in range(start, end):
+            slot = scratch.slot[postings.session_items[place]]
+            if slot != UNSEEN:
+                voted = vote * weights.span[middle + place - match]
+                _credit(query, scratch.matches[session], voted, weights, shares[slot])
+    for at in range(len(wanted)):
+        scratch.slot[wanted[at]] = UNSEEN

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+QUERY_ITEMS_MOST = 64
+"""The kernel keeps which query items found a session as bits of one word."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionKnnPolicy:
@@ -28,6 +31,8 @@ class SessionKnnPolicy:
     length_exponent: float = 0.5
 
     def __post_init__(self) -> None:
+        if self.query_items_max > QUERY_ITEMS_MOST:
+            raise ValueError(f"query_items_max must be at most {QUERY_ITEMS_MOST}, not {self.query_items_max}")
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name.endswith(("_max", "_positions", "_days")):

@@ -1,4 +1,6 @@
-"""How good and how fast is the session-kNN?  python -m tests.benchmark.bench_session_knn [--split DIR] [--dedup]
+"""How good and how fast is the session-kNN?
+
+    python -m tests.benchmark.bench_session_knn [--split DIR] [--dedup] [--unseen] [--policy long-histories]
 
 DIR holds `train.parquet` (user_or_session_id, item_id, timestamp in seconds) and `queries.parquet` (user_or_session_id,
 prefix, target, rest). Without it, sessions are generated. Prints the popularity and sequential-rules baselines beside,
@@ -14,7 +16,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,12 +28,21 @@ from domain.recommenders.protocol import Recommender, Session
 from domain.recommenders.sequential_rules import SequentialRules
 from domain.recommenders.session_knn import SessionKnn
 from domain.recommenders.session_knn_policy import LONG_HISTORIES, SessionKnnPolicy
-from domain.recommenders.sessions import SessionLog
+from domain.recommenders.session_log import SessionLog
 
 Built = TypeVar("Built")
 
 RESULTS = Path("bench/results/session_knn.json")
 POLICIES = {"sessions": SessionKnnPolicy(), "long-histories": LONG_HISTORIES}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """See `domain.evaluation`."""
+
+    k: int
+    dedup: bool
+    unseen: bool
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,9 @@ def read_split(folder: Path) -> Split:
 
     columns = parquet.read_table(folder / "queries.parquet").to_pydict()
     rows = zip(columns["user_or_session_id"], columns["prefix"], columns["target"], columns["rest"], strict=True)
-    queries = [EvaluationQuery(s, Session(ids(prefix)), ids([target])[0], ids(rest)) for s, prefix, target, rest in rows]
+    queries = [
+        EvaluationQuery(s, Session(ids(prefix)), ids([target])[0], ids(rest)) for s, prefix, target, rest in rows
+    ]
     return Split(folder.name, SessionLog(offsets, items[order].astype(np.int32), ended_at_ms), len(item_ids), queries)
 
 
@@ -85,13 +98,14 @@ def generate_split(sessions: int = 50_000, items_count: int = 10_000, queried: i
     return Split("generated", log, items_count, queries)
 
 
-def measure_quality(recommender: Recommender, split: Split, k: int, dedup: bool) -> dict[str, object]:
+def measure_quality(recommender: Recommender, split: Split, protocol: Protocol) -> dict[str, object]:
     """Means with 95 % intervals over sessions."""
-    outcome = evaluate(recommender, split.queries, k, dedup=dedup)
+    k = protocol.k
+    outcome = evaluate(recommender, split.queries, k, dedup=protocol.dedup, unseen=protocol.unseen)
     measures = {"hit_rate": f"HR@{k}", "reciprocal_rank": f"MRR@{k}", "ndcg": f"NDCG@{k}"}
     generator = np.random.default_rng(7)
     rounded = {name: [round(x, 4) for x in outcome.interval(m, generator)] for m, name in measures.items()}
-    return {"queries": len(outcome), **rounded, "all": [round(x, 4) for x in outcome.mean()]}
+    return {"queries": len(outcome), **rounded}
 
 
 def measure_latency(call: Callable[[Session], object], queries: list[EvaluationQuery]) -> dict[str, float]:
@@ -114,13 +128,14 @@ def timed(build: Callable[[], Built]) -> tuple[Built, float]:
 def environment() -> dict[str, object]:
     """What the figures depend on besides the code's text."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if "model name" in line), "unknown")
+    described = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.split(":")[1].strip() for line in described if "model name" in line), "unknown")
     load = round(os.getloadavg()[0], 2)
     machine = {"cpu": cpu, "cores": os.cpu_count(), "load": load, "python": platform.python_version()}
     return {"commit": commit.stdout.strip(), **machine}
 
 
-def run(split: Split, policy: SessionKnnPolicy, k: int, dedup: bool) -> dict[str, object]:
+def run(split: Split, policy: SessionKnnPolicy, protocol: Protocol) -> dict[str, object]:
     """Build, warm, rank, explain, and the baselines."""
     knn, build_s = timed(lambda: SessionKnn.build(split.log, split.items_count, policy))
     _, warm_s = timed(knn.warm)
@@ -128,16 +143,18 @@ def run(split: Split, policy: SessionKnnPolicy, k: int, dedup: bool) -> dict[str
     rules, rules_s = timed(lambda: SequentialRules.build(split.log, split.items_count))
     return {
         "split": split.name,
-        "dedup": dedup,
+        "protocol": asdict(protocol),
         "sessions": len(split.log),
         "items": split.items_count,
         "build_s": build_s,
         "warm_s": warm_s,
-        "rank": measure_latency(lambda session: knn.rank(session, k + 1), split.queries),
-        "explain": measure_latency(lambda session: knn.because(session, knn.rank(session, k).items), split.queries),
-        "session_knn": measure_quality(knn, split, k, dedup),
-        "sequential_rules": {"build_s": rules_s, **measure_quality(rules, split, k, dedup)},
-        "popularity": measure_quality(Popularity(counts), split, k, dedup),
+        "rank": measure_latency(lambda session: knn.rank(session, protocol.k), split.queries),
+        "explain": measure_latency(
+            lambda session: knn.because(session, knn.rank(session, protocol.k).items), split.queries
+        ),
+        "session_knn": measure_quality(knn, split, protocol),
+        "sequential_rules": {"build_s": rules_s, **measure_quality(rules, split, protocol)},
+        "popularity": measure_quality(Popularity(counts), split, protocol),
     }
 
 
@@ -146,12 +163,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", type=Path)
     parser.add_argument("--dedup", action="store_true")
+    parser.add_argument("--unseen", action="store_true")
     parser.add_argument("--policy", choices=POLICIES, default="sessions")
     parser.add_argument("--k", type=int, default=20)
     arguments = parser.parse_args()
     split = read_split(arguments.split) if arguments.split else generate_split()
+    protocol = Protocol(arguments.k, arguments.dedup, arguments.unseen)
     numbers = environment() | {"policy": arguments.policy}
-    numbers |= run(split, POLICIES[arguments.policy], arguments.k, arguments.dedup)
+    numbers |= run(split, POLICIES[arguments.policy], protocol)
     for name, value in numbers.items():
         print(f"{name:18} {value}")
     RESULTS.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domain.recommenders.protocol import GAP, Session
 from domain.recommenders.session_knn import SessionKnn
 from domain.recommenders.session_knn_policy import SessionKnnPolicy
-from domain.recommenders.sessions import SessionLog
+from domain.recommenders.session_log import SessionLog
 from tests.property.session_knn_reference import DAY_MS, PastSession, scores_by_item
 
 ITEMS = 8
@@ -96,23 +96,34 @@ def test_the_scores_of_given_items_are_those_of_the_ranking(
 
 
 @given(logs, queries, policies)
-def test_leaving_out_the_reason_lowers_the_score_and_no_other_item_lowers_it_more(
+def test_leaving_out_the_reason_lowers_the_score_and_without_a_reason_nothing_does(
     log: list[PastSession], query: tuple[int, ...], policy: SessionKnnPolicy
 ) -> None:
     session = Session(query)
-    reasons = knn_of(log, policy).because(session, np.arange(ITEMS, dtype=np.int32))
+    asked = np.array([*range(ITEMS), 0, UNKNOWN, GAP], np.int32)
+    reasons = knn_of(log, policy).because(session, asked)
 
     full = scores_by_item(log, query, ITEMS, policy)
     recent = Session(query[-policy.query_items_max :])
     without = {item: scores_by_item(log, recent.without(item).items, ITEMS, policy) for item in set(recent.items)}
-    for item, reason in enumerate(reasons):
+    for item, reason in zip(asked.tolist(), reasons, strict=True):
         score = full.get(item, 0.0)
         left = [scores.get(item, 0.0) for scores in without.values()]
         if reason is None:
             assert all(each >= score for each in left)
         else:
             assert without[reason].get(item, 0.0) < score
-            assert without[reason].get(item, 0.0) == min(left)
+
+
+@given(logs, queries, policies)
+def test_the_shares_of_the_query_items_add_up_to_the_score(
+    log: list[PastSession], query: tuple[int, ...], policy: SessionKnnPolicy
+) -> None:
+    policy = replace(policy, score_idf_exponent=0.0)
+    knn = knn_of(log, policy)
+    shares = knn.shares(Session(query), np.arange(ITEMS, dtype=np.int32))
+    expected = scores_by_item(log, query, ITEMS, policy)
+    assert shares.sum(axis=1) == pytest.approx([expected.get(item, 0.0) for item in range(ITEMS)], rel=1e-6)
 
 
 @given(logs, queries, policies)
