@@ -1,0 +1,43 @@
+"""What `feast apply` registers: the one file of this folder that Feast reads (see `.feastignore`)."""
+
+from __future__ import annotations
+
+import warnings
+from inspect import getsource
+from pathlib import Path
+from typing import Any
+
+from feature_repo.registry import RegistryObjects, registry_objects
+
+# Feast warns at each apply that on-demand views are slow offline; ours are read online only.
+warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
+
+LAPTOP_OFFLINE_DIR = "../.firth/var/offline"
+"""Where the batch layer leaves its parquet files by default, seen from this folder."""
+
+
+def visitor_profile(columns: dict[str, Any]) -> dict[str, Any]:
+    from feature_repo.merging import merge_columns
+    from feature_repo.views import VISITOR_PROFILE
+
+    return merge_columns(VISITOR_PROFILE, columns)
+
+
+def item_stats(columns: dict[str, Any]) -> dict[str, Any]:
+    from feature_repo.merging import merge_columns
+    from feature_repo.views import ITEM_STATS
+
+    return merge_columns(ITEM_STATS, columns)
+
+
+def define(offline_dir: str | Path) -> RegistryObjects:
+    """The objects of a repository whose parquet files are in `offline_dir`.
+
+    Feast keeps the source of the two functions above in the registry and runs it elsewhere, so each must stand alone.
+    """
+    merges = {merge.__name__: (merge, getsource(merge)) for merge in (visitor_profile, item_stats)}
+    return registry_objects(str(offline_dir), merges)
+
+
+# Feast looks for its objects among the module's attributes.
+globals().update({f"registered_{index}": entry for index, entry in enumerate(define(LAPTOP_OFFLINE_DIR))})

@@ -1,0 +1,102 @@
+"""A whole row of a view: what the feature writer puts into an entity's hash and what the reader takes out."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+
+from domain.aggregates import ColumnType
+from feature_repo.layout.keys import field_key, timestamp_field
+from feature_repo.layout.values import decode_timestamp_ms, decode_value, encode_timestamp_ms, encoder_of
+from schemas.errors import ConsistencyError
+
+_UNSTORABLE: Final = (TypeError, ValueError, AttributeError, OverflowError, struct.error)
+_UNREADABLE: Final = (KeyError, IndexError, ValueError, struct.error, DecodeError)
+
+
+class UnstorableValue(ConsistencyError):
+    """A layer produced a value that its feature's declared type cannot hold."""
+
+    def __init__(self, view: str, feature: str, column_type: ColumnType, value: object) -> None:
+        self.view = view
+        self.feature = feature
+        self.column_type = column_type
+        super().__init__(
+            f"feature {view}:{feature} is declared {column_type} but its value is {value!r:.200}; "
+            "make the catalogue's type and the layer that computes it agree"
+        )
+
+
+class UnreadableValue(ConsistencyError):
+    """The store holds bytes that are no value of ours."""
+
+    def __init__(self, view: str, feature: str, raw: bytes) -> None:
+        self.view = view
+        self.feature = feature
+        self.raw = raw
+        super().__init__(
+            f"feature {view}:{feature} cannot be read from the store, its bytes begin with {raw[:16].hex()}; "
+            "another program or another Feast version wrote it: delete the row and let its layer write it again"
+        )
+
+
+class ViewLayout:
+    """The hash fields of one view, in the order of its features, with the event time last.
+
+    `fields` is what to ask for (HMGET), `encode` what to store (HSET), and `decode` reads the answer to `fields`.
+    """
+
+    __slots__ = ("_slots", "features", "fields", "types", "view")
+
+    def __init__(self, view: str, columns: Iterable[tuple[str, ColumnType]]) -> None:
+        self.view = view
+        self.types = dict(columns)
+        self.features = tuple(self.types)
+        self.fields = (*(field_key(view, feature) for feature in self.features), timestamp_field(view))
+        encoders = (encoder_of(column_type) for column_type in self.types.values())
+        self._slots = tuple(zip(self.features, self.fields, encoders, strict=False))
+
+    def encode(self, cells: Mapping[str, Any], at_ms: int) -> list[bytes]:
+        """Field and value in turn, for HSET, the event time last. None becomes a null; unknown cells are an error."""
+        if cells.keys() != self.types.keys():
+            raise ConsistencyError(f"view {self.view}: missing or unknown cells {cells.keys() ^ self.types.keys()}")
+        out: list[bytes] = []
+        append = out.append
+        feature = ""
+        try:
+            for feature, field, encode in self._slots:
+                value = cells[feature]
+                append(field)
+                append(b"" if value is None else encode(value))
+        except _UNSTORABLE as error:
+            raise UnstorableValue(self.view, feature, self.types[feature], cells[feature]) from error
+        append(self.fields[-1])
+        append(encode_timestamp_ms(at_ms))
+        return out
+
+    def decode(self, raws: Sequence[bytes | None]) -> dict[str, Any] | None:
+        """Feature to value from the answer to `fields`, or None when the store has no such row."""
+        if not raws[-1]:
+            return None
+        return {feature: self._read(feature, raw) for feature, raw in zip(self.features, raws, strict=False)}
+
+    def event_at_ms(self, raws: Sequence[bytes | None]) -> int | None:
+        """The event time of the row that `decode` reads."""
+        return decode_timestamp_ms(raws[-1]) if raws[-1] else None
+
+    def decode_cells(self, cells: Iterable[tuple[str, bytes]]) -> dict[str, Any] | None:
+        """Feature to value from `feature_name, value` rows of Cassandra, or None when there are none.
+
+        Cells of features that the view no longer has are passed over; features without a cell are None.
+        """
+        found = {feature: self._read(feature, raw) for feature, raw in cells if feature in self.types}
+        return {feature: found.get(feature) for feature in self.features} if found else None
+
+    def _read(self, feature: str, raw: bytes | None) -> Any:
+        try:
+            return decode_value(raw)
+        except _UNREADABLE as error:
+            raise UnreadableValue(self.view, feature, raw or b"") from error
