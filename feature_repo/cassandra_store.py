@@ -84,6 +84,8 @@ class BatchedCassandraOnlineStore(CassandraOnlineStore):
         try:
             execute_concurrent(session, statements, concurrency=config.online_store.write_concurrency)
         except InvalidRequest as error:
+            if "too large" not in str(error):
+                raise
             raise RowTooLarge(table.name, str(error)) from error
 
     def _statements(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cassandra import DriverException, OperationTimedOut, RequestExecutionException
+from cassandra import DriverException, InvalidRequest
 from cassandra.cluster import NoHostAvailable
 from feast import Entity, FeatureView, RepoConfig
 from feast.infra.online_stores.helpers import get_online_store_from_config
@@ -22,14 +22,7 @@ STORE_TAG: Final = "store"
 OWNER_TAG: Final = "owner"
 SPEED: Final = "speed"
 
-_UNREACHABLE: Final = (
-    RedisError,
-    NoHostAvailable,
-    OperationTimedOut,
-    RequestExecutionException,
-    DriverException,
-    OSError,
-)
+_UNREACHABLE: Final = (RedisError, NoHostAvailable, DriverException, OSError)
 
 
 class RoutedOnlineStoreConfig(FeastConfigBaseModel):
@@ -45,9 +38,9 @@ class SpeedOwnedView(ConsistencyError):
     def __init__(self, view: str) -> None:
         self.view = view
         super().__init__(
-            f"view {view} belongs to the speed layer and only the feature writer writes it: Feast compares and writes in "
-            "two steps, and would lose newer rows. Send interactions to change it; to load the batch views, name them: "
-            "feast materialize START END --views visitor_history --views item_profile"
+            f"view {view} belongs to the speed layer and only the feature writer writes it: Feast compares and writes "
+            "in two steps, and would lose newer rows. Send interactions to change it; to load the batch views, name "
+            "them: feast materialize START END --views visitor_history --views item_profile"
         )
 
 
@@ -65,6 +58,10 @@ class _Backend:
         """Name the server in errors of its driver."""
         try:
             yield
+        except InvalidRequest as error:
+            raise ConfigurationError(
+                f"{self.name} {self.address}", _brief(error), "register the views: python -m feature_repo apply"
+            ) from error
         except _UNREACHABLE as error:
             remedy = f"is it up (`python -m infra status`), and is FIRTH_{self.name.upper()}__PORT the right one?"
             raise DependencyError(f"{self.name} {self.address}", _brief(error), remedy) from error
