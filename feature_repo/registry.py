@@ -23,11 +23,9 @@ from feast.types import Array, FeastType, Float64, Int64, String
 
 from domain.aggregates import ColumnType
 from domain.features import AGGREGATED, JOIN_KEYS, SESSION
+from feature_repo.offline import TIMESTAMP_COLUMN, offline_path
 from feature_repo.online_store import OWNER_TAG, STORE_TAG
 from feature_repo.views import MERGED_VIEWS, STORED_VIEWS, MergedView, View
-
-TIMESTAMP_COLUMN: Final = "event_timestamp"
-"""The column of the parquet files that says as of when a row holds: the cutoff, for batch views."""
 
 NO_LIMIT: Final = timedelta(0)
 """Feast does not look at a view's time-to-live when it reads online, so none is declared: rows end by the store's."""
@@ -115,7 +113,7 @@ def registry_objects(offline_dir: str, merges: Mapping[str, tuple[Merge, str]]) 
 
 def _stored(view: View, entity: Entity, offline_dir: str) -> FeatureView:
     file = NightlyFile(
-        name=f"{view.name}_file", path=f"{offline_dir}/{view.name}.parquet", timestamp_field=TIMESTAMP_COLUMN
+        name=f"{view.name}_file", path=offline_path(offline_dir, view.name), timestamp_field=TIMESTAMP_COLUMN
     )
     source = file if view.owner == "batch" else PushSource(name=f"{view.name}_push", batch_source=file)
     return FeatureView(

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from feast import FeatureStore, RepoConfig
 
 from feature_repo.definitions import define
+from feature_repo.offline import leave_speed_files_empty
 
 REPOSITORY = Path(__file__).resolve().parent
 
@@ -100,6 +101,7 @@ def register(settings: StoreSettings) -> FeatureStore:
     """Register the catalogue, create keyspace and tables, as `feast apply` does. Doing it again changes nothing."""
     store = open_store(settings)
     settings.registry_path.parent.mkdir(parents=True, exist_ok=True)
+    leave_speed_files_empty(settings.offline_dir)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
         store.apply(list(define(settings.offline_dir.resolve())))

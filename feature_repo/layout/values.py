@@ -142,13 +142,10 @@ def _decode_string(raw: bytes) -> str:
 
 
 def _decode_ints(raw: bytes) -> list[int]:
-    start = _skip_varint(raw, 1)
-    if start == len(raw):
-        return []
-    packed = raw[_skip_varint(raw, start + 1) :]
-    if packed.isascii():
-        return list(packed)
-    numbers: list[int] = Int64List.FromString(raw[start:]).val[:]
+    size = len(raw)
+    if 4 < size < 0x82 and raw[1] == size - 2 and raw[3] == size - 4 and raw[4:].isascii():
+        return list(raw[4:])  # both lengths are one byte, and each number is
+    numbers: list[int] = Int64List.FromString(raw[_skip_varint(raw, 1) :]).val[:]
     return numbers
 
 

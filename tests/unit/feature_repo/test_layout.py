@@ -1,0 +1,88 @@
+"""Rows in Feast's layout, without a store and without Feast; `tests/suites` compares the bytes with Feast's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from domain.aggregates import ColumnType
+from feature_repo.layout import EntityKeys, UnreadableValue, UnstorableValue, ViewLayout
+from feature_repo.views import STORED_VIEWS
+from schemas.errors import ConsistencyError
+
+TWO = ViewLayout("view", [("count", ColumnType.INT), ("items", ColumnType.STRINGS)])
+EXAMPLES: dict[ColumnType, Any] = {
+    ColumnType.INT: -7,
+    ColumnType.FLOAT: 0.5,
+    ColumnType.STRING: "straße",
+    ColumnType.INTS: [0, 127, 128, 1_795_299_367_123],
+    ColumnType.FLOATS: [0.0, -1.5],
+    ColumnType.STRINGS: ["a", ""],
+    ColumnType.INT_LISTS: [[1, 2], [], [300]],
+    ColumnType.STRING_LISTS: [["a"], []],
+}
+
+
+def stored(flat: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def read(layout: ViewLayout, fields: dict[bytes, bytes]) -> dict[str, Any] | None:
+    return layout.decode([fields.get(field) for field in layout.fields])
+
+
+@pytest.mark.parametrize("view", STORED_VIEWS, ids=lambda view: view.name)
+def test_a_row_of_every_view_reads_back_with_its_time(view: Any) -> None:
+    layout, cells = view.layout(), {name: EXAMPLES[column_type] for name, column_type in view.columns}
+    fields = stored(layout.encode(cells, at_ms=1_795_299_367_123))
+    assert read(layout, fields) == cells
+    assert layout.event_at_ms([fields.get(field) for field in layout.fields]) == 1_795_299_367_123
+
+
+def test_a_null_reads_back_as_none() -> None:
+    assert read(TWO, stored(TWO.encode({"count": None, "items": []}, at_ms=1))) == {"count": None, "items": []}
+
+
+def test_a_row_that_is_not_there_is_none() -> None:
+    assert read(TWO, {}) is None
+    assert TWO.event_at_ms([None, None, None]) is None
+
+
+def test_a_row_from_before_a_feature_was_added_has_none_for_it() -> None:
+    older = ViewLayout("view", [("count", ColumnType.INT)])
+    assert read(TWO, stored(older.encode({"count": 3}, at_ms=1))) == {"count": 3, "items": None}
+
+
+def test_cells_of_cassandra_read_alike_and_unknown_features_are_passed_over() -> None:
+    fields = stored(TWO.encode({"count": 3, "items": ["a"]}, at_ms=1))
+    cells = [("count", fields[TWO.fields[0]]), ("gone", b"?"), ("items", fields[TWO.fields[1]])]
+    assert TWO.decode_cells(cells) == {"count": 3, "items": ["a"]}
+    assert TWO.decode_cells([]) is None
+
+
+@pytest.mark.parametrize("value", [1 << 63, "7", 1.5, [1]])
+def test_a_value_of_another_type_is_refused_with_its_name(value: Any) -> None:
+    with pytest.raises(UnstorableValue, match="feature view:count is declared int") as caught:
+        TWO.encode({"count": value, "items": []}, at_ms=1)
+    assert caught.value.feature == "count"
+
+
+def test_a_row_with_missing_or_unknown_cells_is_refused() -> None:
+    with pytest.raises(ConsistencyError, match="items"):
+        TWO.encode({"count": 1}, at_ms=1)
+    with pytest.raises(ConsistencyError, match="extra"):
+        TWO.encode({"count": 1, "items": [], "extra": 1}, at_ms=1)
+
+
+@pytest.mark.parametrize("raw", [b"\xff", b"\x72", b"\x72\x05\x0a\x09", b"\x29\x00", b"\x12\x01\xff"])
+def test_bytes_that_are_no_value_are_reported_with_their_feature(raw: bytes) -> None:
+    with pytest.raises(UnreadableValue, match="view:count"):
+        read(TWO, {TWO.fields[0]: raw, TWO.fields[-1]: b"\x08\x01"})
+
+
+def test_a_key_of_another_project_or_entity_is_not_ours() -> None:
+    visitors = EntityKeys("firth", "visitor_id")
+    assert visitors.value(EntityKeys("firth", "item_id").key("a")) is None
+    assert visitors.value(EntityKeys("other", "visitor_id").key("a")) is None
+    assert visitors.value(b"epoch") is None
