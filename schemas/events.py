@@ -132,7 +132,7 @@ def decode(kind: type[EventT], raw: bytes | memoryview) -> EventT:
     try:
         event: EventT = _DECODERS[kind].decode(raw)
     except msgspec.ValidationError as error:
-        raise _rejection(error) from error
+        raise rejection_of(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RejectedEvent(Reason.MALFORMED, "", f"not JSON: {error}") from error
     return event
@@ -152,10 +152,11 @@ def convert(kind: type[EventT], value: object) -> EventT:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise _rejection(error) from error
+        raise rejection_of(error) from error
 
 
-def _rejection(error: msgspec.ValidationError) -> RejectedEvent:
+def rejection_of(error: msgspec.ValidationError) -> RejectedEvent:
+    """What msgspec found wrong, as a `contract` rejection that names the field."""
     text = str(error)
     path = _PATH.search(text)
     unknown = re.search(r"unknown field `([^`]*)`|required field `([^`]*)`", text)

@@ -1,0 +1,254 @@
+"""From a query to a slate: what is known of who asks, what may be shown, in which order, and why."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from domain.merge import Cells
+from domain.policies import SessionPolicy
+
+UNWELCOME_KINDS: Final = frozenset({"dislike", "hide"})
+"""Interactions that say "not this": the item counts as seen, and nothing is derived from it."""
+
+
+class Source(StrEnum):
+    """Who proposed an item."""
+
+    SESSION_KNN = "session_knn"
+    SIMILAR = "similar"
+    TRENDING = "trending"
+    POPULAR = "popular"
+
+
+SOURCE_WEIGHTS: Final[Mapping[Source, float]] = {
+    Source.SESSION_KNN: 1.0,
+    Source.SIMILAR: 0.1,
+    Source.TRENDING: 0.02,
+    Source.POPULAR: 0.01,
+}
+"""The neighbours of the session decide; the others order what these do not know, and fill the rest of the slate."""
+
+
+class Degradation(StrEnum):
+    """A rung of the ladder that an answer stands on because something is away."""
+
+    NO_SPEED_FEATURES = "no_speed_features"
+    NO_HISTORY = "no_history"
+    HISTORY_GAP = "history_gap"
+    NO_MODEL = "no_model"
+
+
+class Removal(StrEnum):
+    """Why a candidate was left out."""
+
+    EXCLUDED = "excluded"
+    SEEN = "seen"
+    DELETED = "deleted"
+    CATEGORY_CAP = "category_cap"
+    BELOW_THE_CUT = "below_the_cut"
+
+
+class Act(NamedTuple):
+    """One thing that the visitor did."""
+
+    item_id: str
+    kind: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """What is known of who asks. `session` is empty when the visitor has been idle beyond the session policy's gap."""
+
+    session: tuple[Act, ...] = ()  # oldest first
+    past: tuple[Act, ...] = ()  # the newest over all sessions, oldest first
+    session_length: int = 0  # all visits of the session, of which `session` holds the newest
+    features_as_of_ms: int = 0
+    covered_to_ms: int = 0
+
+    @property
+    def basis(self) -> tuple[Act, ...]:
+        """What to recommend from, oldest first: the running session, else what the visitor did before."""
+        acts = self.session or self.past
+        return tuple(act for act in acts if act.kind not in UNWELCOME_KINDS)
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """Items that need not be shown again."""
+        return frozenset(act.item_id for act in (*self.session, *self.past))
+
+
+NOBODY: Final = Visitor()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What we are asked; `visitor` and `degraded` are filled in on the way."""
+
+    visitor_id: str
+    count: int
+    asked_at_ms: int
+    exclude: frozenset[str] = frozenset()
+    category_cap: int | None = None
+    personalise: bool = True
+    visitor: Visitor = NOBODY
+    degraded: tuple[Degradation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An item that may be shown. `score` is comparable within one source, and over all of them once fused."""
+
+    item_id: str
+    source: Source
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A candidate that is not shown, and why."""
+
+    candidate: Candidate
+    why: Removal
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """What a filter kept, in order, and what it removed."""
+
+    kept: tuple[Candidate, ...]
+    removed: tuple[Removed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One place of a slate. `because` is the visitor's own act without which the item would score lower."""
+
+    candidate: Candidate
+    because: Act | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slate:
+    """The ordered answer to one query."""
+
+    slate_id: str
+    query: Query
+    shown: tuple[Shown, ...]
+    removed: tuple[Removed, ...]
+    model_version: str
+
+
+def recognise(session: Cells | None, profile: Cells, asked_at_ms: int, policy: SessionPolicy) -> Visitor:
+    """The visitor behind a row of `visitor_session` and one of `visitor_profile`.
+
+    A session that has been idle for longer than the policy's gap is over, whatever the store still holds.
+    """
+    running = session is not None and asked_at_ms - session["session_last_at_ms"] <= policy.gap_ms
+    acts: tuple[Act, ...] = ()
+    if session is not None and running:
+        acts = _acts(session["session_items"], session["session_items_kinds"], session["session_items_at_ms"])
+    return Visitor(
+        session=acts,
+        past=_acts(profile["last_items_items"], profile["last_items_kinds"], profile["last_items_at_ms"]),
+        session_length=session["session_length"] if session is not None and running else 0,
+        features_as_of_ms=profile["as_of_ms"],
+        covered_to_ms=profile["covered_to_ms"],
+    )
+
+
+def remove_unwanted(query: Query, candidates: Iterable[Candidate], is_deleted: Callable[[str], bool]) -> Filtered:
+    """Leave out what the caller excludes, what the visitor has seen, and what the catalogue has deleted."""
+    seen = query.visitor.seen
+    kept: list[Candidate] = []
+    removed: list[Removed] = []
+    for candidate in candidates:
+        item_id = candidate.item_id
+        if item_id in query.exclude:
+            removed.append(Removed(candidate, Removal.EXCLUDED))
+        elif item_id in seen:
+            removed.append(Removed(candidate, Removal.SEEN))
+        elif is_deleted(item_id):
+            removed.append(Removed(candidate, Removal.DELETED))
+        else:
+            kept.append(candidate)
+    return Filtered(tuple(kept), tuple(removed))
+
+
+def fuse(candidates: Iterable[Candidate], weights: Mapping[Source, float] = SOURCE_WEIGHTS) -> tuple[Candidate, ...]:
+    """One candidate an item, best first; equal scores are ordered by item.
+
+    Each source's scores are divided by its best one and weighted; an item gets the sum of its parts, and the source of
+    its largest part.
+    """
+    by_source: defaultdict[Source, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        by_source[candidate.source].append(candidate)
+    totals: dict[str, float] = {}
+    largest: dict[str, tuple[float, Source]] = {}
+    for source in sorted(by_source, key=lambda each: -weights[each]):
+        best = max(candidate.score for candidate in by_source[source])
+        unit = weights[source] / best if best > 0 else 0.0
+        for candidate in by_source[source]:
+            part = candidate.score * unit
+            totals[candidate.item_id] = totals.get(candidate.item_id, 0.0) + part
+            if candidate.item_id not in largest or part > largest[candidate.item_id][0]:
+                largest[candidate.item_id] = (part, source)
+    ranked = sorted(totals.items(), key=lambda entry: (-entry[1], entry[0]))
+    return tuple(Candidate(item_id, largest[item_id][1], score) for item_id, score in ranked)
+
+
+def choose(query: Query, ranked: Sequence[Candidate], categories_of: Callable[[str], Sequence[str]]) -> Filtered:
+    """The best `count` candidates of which no category stands more often than the query's cap.
+
+    An item of several categories counts in each of them; one without any is never capped.
+    """
+    chosen: list[Candidate] = []
+    removed: list[Removed] = []
+    taken: defaultdict[str, int] = defaultdict(int)
+    for candidate in ranked:
+        if len(chosen) == query.count:
+            removed.append(Removed(candidate, Removal.BELOW_THE_CUT))
+            continue
+        if query.category_cap is not None:
+            categories = categories_of(candidate.item_id)
+            if any(taken[category] >= query.category_cap for category in categories):
+                removed.append(Removed(candidate, Removal.CATEGORY_CAP))
+                continue
+            for category in categories:
+                taken[category] += 1
+        chosen.append(candidate)
+    return Filtered(tuple(chosen), tuple(removed))
+
+
+_DEEDS: Final[Mapping[str, str]] = {
+    "view": "because you looked at {title}",
+    "click": "because you looked at {title}",
+    "play": "because you watched {title}",
+    "cart": "because you put {title} into the cart",
+    "purchase": "because you bought {title}",
+    "rating": "because you rated {title}",
+    "like": "because you liked {title}",
+}
+
+
+def reason_of(shown: Shown, title_of: Callable[[str], str]) -> str:
+    """Why the item is there, in words."""
+    if shown.because is not None:
+        template = _DEEDS.get(shown.because.kind, "because of {title}")
+        return template.format(title=title_of(shown.because.item_id) or shown.because.item_id)
+    match shown.candidate.source:
+        case Source.SESSION_KNN | Source.SIMILAR:
+            return "goes with what you did"
+        case Source.TRENDING:
+            return "trending now"
+        case Source.POPULAR:
+            return "popular with everybody"
+
+
+def _acts(items: Sequence[str], kinds: Sequence[str], at_ms: Sequence[int]) -> tuple[Act, ...]:
+    return tuple(Act(*fields) for fields in zip(items, kinds, at_ms, strict=True))

@@ -1,0 +1,132 @@
+"""The artifact behind the pipeline's `Model`, and the watcher that swaps it when another one is published."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from domain.artifacts import Artifact
+from domain.recommenders.protocol import Ranking, Session
+from domain.recommenders.similar import ItemToItem
+from schemas.errors import PlatformError
+
+POLL_S: Final = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class ArtifactModel:
+    """`Model` from one artifact: item ids outside, dense ids inside."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._vocabulary = artifact.vocabulary
+        self._knn = artifact.session_knn
+        self._similar = ItemToItem(artifact.session_knn)
+        self._popular = self._named(artifact.popularity.rank(Session(()), len(artifact.vocabulary)))
+        self._version: str = artifact.version
+
+    @property
+    def version(self) -> str:
+        """See `Model.version`."""
+        return self._version
+
+    def __len__(self) -> int:
+        """Items that it knows."""
+        return len(self._vocabulary)
+
+    def knows(self, item_id: str) -> bool:
+        """See `Model.knows`."""
+        return item_id in self._vocabulary
+
+    def rank(self, item_ids: Sequence[str], k: int) -> list[tuple[str, float]]:
+        """See `Model.rank`."""
+        return self._named(self._knn.rank(self._vocabulary.session(item_ids), k))
+
+    def similar(self, item_id: str, k: int) -> list[tuple[str, float]]:
+        """See `Model.similar`."""
+        dense = self._vocabulary.dense(item_id)
+        return [] if dense is None else self._named(self._similar.similar(dense, k))
+
+    def popular(self, k: int) -> list[tuple[str, float]]:
+        """See `Model.popular`."""
+        return self._popular[:k]
+
+    def because(self, item_ids: Sequence[str], candidates: Sequence[str]) -> list[str | None]:
+        """See `Model.because`; None for a candidate that the model does not know."""
+        session = self._vocabulary.session(item_ids)
+        dense = [self._vocabulary.dense(item_id) for item_id in candidates]
+        wanted = np.array([-1 if each is None else each for each in dense], np.int32)
+        causes = self._knn.because(session, wanted)
+        return [None if cause is None else self._vocabulary.item_id(cause) for cause in causes]
+
+    def warm(self) -> None:
+        """Compile or load the kernels before a visitor waits for them."""
+        self._knn.warm()
+
+    def _named(self, ranking: Ranking) -> list[tuple[str, float]]:
+        names = self._vocabulary.item_ids
+        items, scores = ranking.items.tolist(), ranking.scores.tolist()
+        return [(names[item], score) for item, score in zip(items, scores, strict=True)]
+
+
+class ArtifactWatcher:
+    """Holds the current model. A new one is loaded and warmed in a thread, then swapped in between two requests.
+
+    A broken one is refused and remembered, so that it is neither served nor tried again and again; the old one stays.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        on_swap: Callable[[], None] = lambda: None,
+        *,
+        current_version: Callable[[Path], str | None],
+        load: Callable[[Path], Artifact | None],
+    ) -> None:
+        self._folder = folder
+        self._on_swap = on_swap
+        self._current_version = current_version
+        self._load = load
+        self._model: ArtifactModel | None = None
+        self._met: str | None = None
+        self.has_looked = False
+        self.problem: str | None = None
+
+    def current(self) -> ArtifactModel | None:
+        """The model to answer with, None before the first one."""
+        return self._model
+
+    async def watch(self) -> None:
+        """Look for another artifact, for ever."""
+        while True:
+            await self.look()
+            await asyncio.sleep(POLL_S)
+
+    async def look(self) -> None:
+        """Look once, and swap when there is another one."""
+        try:
+            version = await asyncio.to_thread(self._current_version, self._folder)
+            if version is not None and version != self._met:
+                self._met = version
+                self._model = await asyncio.to_thread(self._loaded)
+                self.problem = None
+                self._on_swap()
+                log.info("artifact.loaded", extra={"version": version})
+        except PlatformError as error:
+            self.problem = str(error)
+            log.warning("artifact.refused", extra={"version": self._met, "problem": self.problem})
+        finally:
+            self.has_looked = True
+
+    def _loaded(self) -> ArtifactModel | None:
+        artifact = self._load(self._folder)
+        if artifact is None:
+            return self._model
+        model = ArtifactModel(artifact)
+        model.warm()
+        return model

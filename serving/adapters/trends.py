@@ -1,0 +1,101 @@
+"""What is happening now: items above their usual level, from the stream's item states."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from domain.features import Feature, features_of
+from domain.policies import DAY_MS
+from domain.slates import UNWELCOME_KINDS
+from domain.states import Row, decode_row
+
+log = logging.getLogger(__name__)
+
+KEPT: Final = 1_000
+"""Places of the list that is kept ready."""
+
+REFRESH_MS: Final = 500
+RECENT_HALF_LIFE_MS: Final = 1 * DAY_MS
+USUAL_HALF_LIFE_MS: Final = 7 * DAY_MS
+FEATURES: Final[Mapping[str, Feature]] = {feature.name: feature for feature in features_of("item")}
+
+
+class ItemTrends:
+    """`Trends` from the changelog of item states.
+
+    With r the interactions of an item halved every day and u those halved every week, a steady item has r = u / 7.
+    The trend is (r - u / 7) / sqrt(u / 7 + 1): how far the item is above its usual level, in standard deviations of
+    a Poisson count, the 1 being a prior that keeps single interactions from leading.
+    """
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._lock = threading.Lock()
+        self._places: dict[str, int] = {}
+        self._levels: npt.NDArray[np.float64] = np.zeros((64, 3))  # [items, (recent, usual, at_ms)]
+        self._ready: list[tuple[str, float]] = []
+        self._ready_at_ms = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def take(self, newest: Mapping[str, bytes | None]) -> None:
+        """Take a piece of the topic."""
+        for item_id, raw in newest.items():
+            try:
+                levels = (0.0, 0.0, 0.0) if raw is None else _levels(decode_row(raw))
+            except msgspec.MsgspecError as error:
+                log.warning("item_state.rejected", extra={"item_id": item_id, "problem": str(error)})
+                continue
+            with self._lock:
+                self._put(item_id, levels)
+
+    def trending(self, k: int) -> Sequence[tuple[str, float]]:
+        """See `Trends.trending`; at most `KEPT`, at most `REFRESH_MS` old."""
+        now_ms = self._now_ms()
+        if now_ms - self._ready_at_ms >= REFRESH_MS:
+            self._ready_at_ms = now_ms
+            self._ready = self._ranked(now_ms)
+        return self._ready[:k]
+
+    def _put(self, item_id: str, levels: tuple[float, float, float]) -> None:
+        place = self._places.setdefault(item_id, len(self._places))
+        if place >= len(self._levels):
+            self._levels = np.concatenate((self._levels, np.zeros_like(self._levels)))
+        self._levels[place] = levels
+
+    def _ranked(self, now_ms: int) -> list[tuple[str, float]]:
+        with self._lock:
+            items = list(self._places)
+            levels = self._levels[: len(items)].copy()
+        age_ms = now_ms - levels[:, 2]
+        recent = levels[:, 0] * 2.0 ** (-age_ms / RECENT_HALF_LIFE_MS)
+        expected = levels[:, 1] * 2.0 ** (-age_ms / USUAL_HALF_LIFE_MS) * RECENT_HALF_LIFE_MS / USUAL_HALF_LIFE_MS
+        trend = (recent - expected) / np.sqrt(expected + 1.0)
+        best = np.argsort(-trend, kind="stable")[:KEPT]
+        return [(items[place], float(trend[place])) for place in best if trend[place] > 0]
+
+
+def _levels(row: Row) -> tuple[float, float, float]:
+    """(recent, usual, at_ms) of an item's state, at the instant of its newest interaction."""
+    at_ms = row.received_at_ms
+    kinds, values = _finished(FEATURES["popularity_by_kind"], row)
+    recent = sum(value for kind, value in zip(kinds, values, strict=True) if kind not in UNWELCOME_KINDS)
+    (usual,) = _finished(FEATURES["popularity"], row)
+    return (recent, usual, float(at_ms))
+
+
+def _finished(feature: Feature, row: Row) -> tuple[Any, ...]:
+    aggregate = feature.aggregate
+    total = aggregate.nothing()
+    for bucket in row.buckets:
+        if feature.name in bucket.states:
+            total = aggregate.extend(total, bucket.states[feature.name], bucket.start_ms)
+    return aggregate.finish(total, row.received_at_ms)

@@ -1,0 +1,1 @@
+"""HTTP: routes, their contract and the one table of errors. May import everything in `serving`."""

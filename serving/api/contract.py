@@ -1,0 +1,151 @@
+"""What is asked and answered over HTTP: one type each, from which OpenAPI is generated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from domain.slates import Degradation, Removal, Source
+from schemas.events import Identifier, ItemEvent
+from serving.adapters.gateway import Verdict
+
+COUNT_MAX = 100
+
+
+class _Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """What all answers share."""
+
+
+class RecommendationsRequest(_Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who asks for a slate. With `personalise` false nothing that is known of the visitor is used."""
+
+    visitor_id: Identifier
+    count: Annotated[int, Meta(ge=1, le=COUNT_MAX)] = 20
+    exclude: Annotated[tuple[Identifier, ...], Meta(max_length=1_000)] = ()
+    category_cap: Annotated[int, Meta(ge=1, le=COUNT_MAX)] | None = None
+    explain: bool = False
+    personalise: bool = True
+
+
+class Because(_Shape, frozen=True, kw_only=True):
+    """The visitor's own act behind an item: without it the item would score lower."""
+
+    item_id: str
+    title: str
+    kind: str
+    at_ms: int
+
+
+class SlateItem(_Shape, frozen=True, kw_only=True):
+    """One place of a slate."""
+
+    item_id: str
+    title: str
+    categories: tuple[str, ...]
+    score: float
+    source: Source
+    reason: str
+    because: Because | None = None
+
+
+class RemovedItem(_Shape, frozen=True, kw_only=True):
+    """A candidate that is not shown, and why."""
+
+    item_id: str
+    source: Source
+    why: Removal
+
+
+class SessionSummary(_Shape, frozen=True, kw_only=True):
+    """The running session: its newest items, oldest first, and all its visits counted. Empty when it is over."""
+
+    items: tuple[str, ...]
+    length: int
+
+
+class Slate(_Shape, frozen=True, kw_only=True):
+    """The answer to `POST /v1/recommendations`.
+
+    `features_as_of_ms` is the newest fact that the answer knows of the visitor, `covered_to_ms` the cutoff of the batch
+    layer. `degraded` names what it had to do without. `removed` is null unless `explain` was asked for.
+    """
+
+    slate_id: str
+    items: tuple[SlateItem, ...]
+    session: SessionSummary
+    features_as_of_ms: int
+    covered_to_ms: int
+    model_version: str
+    degraded: tuple[Degradation, ...]
+    took_ms: float
+    removed: tuple[RemovedItem, ...] | None = None
+
+
+class ItemList(_Shape, frozen=True, kw_only=True):
+    """The answer to `/v1/similar` and `/v1/trending`."""
+
+    items: tuple[SlateItem, ...]
+    model_version: str
+    degraded: tuple[Degradation, ...]
+
+
+class FoundItems(_Shape, frozen=True, kw_only=True):
+    """The answer to `GET /v1/items`."""
+
+    items: tuple[ItemEvent, ...]
+
+
+class Verdicts(_Shape, frozen=True, kw_only=True):
+    """The answer to `POST /v1/events` and `POST /v1/items`: one verdict an event, in their order.
+
+    `received_at_ms` is Kafka's newest timestamp: an answer with `features_as_of_ms` at or past it knows these events.
+    """
+
+    accepted: int
+    rejected: int
+    received_at_ms: int
+    verdicts: tuple[Verdict, ...]
+
+
+class VisitorFeatures(_Shape, frozen=True, kw_only=True):
+    """What is known of a visitor: the rows as the stores have them, and their merge."""
+
+    visitor_id: str
+    session: dict[str, Any] | None
+    session_is_current: bool
+    recent: dict[str, Any] | None
+    history: dict[str, Any] | None
+    profile: dict[str, Any]
+    features_as_of_ms: int
+    covered_to_ms: int
+    age_ms: int | None
+    now_ms: int
+    titles: dict[str, str]
+    degraded: tuple[Degradation, ...]
+
+
+class Readiness(_Shape, frozen=True, kw_only=True):
+    """What this server can use right now. It is ready when it can answer, on whatever rung."""
+
+    ready: bool
+    checks: dict[str, str]
+
+
+class Health(_Shape, frozen=True, kw_only=True):
+    """The process is alive."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error as RFC 9457 has it; `verdicts` when some events of the request were judged all the same."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str = ""
+    reason: str = ""
+    verdicts: tuple[Verdict, ...] = ()

@@ -1,0 +1,74 @@
+"""OpenAPI for routes whose bodies are msgspec types: the schemas come from the same types that decode and encode."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from schemas.events import InteractionEvent, ItemEvent
+from serving.api import contract
+
+_REFERENCE: Final = "#/components/schemas/{name}"
+DOCUMENTED: Final = (
+    InteractionEvent,
+    ItemEvent,
+    contract.RecommendationsRequest,
+    contract.Slate,
+    contract.ItemList,
+    contract.FoundItems,
+    contract.Verdicts,
+    contract.VisitorFeatures,
+    contract.Readiness,
+    contract.Health,
+    contract.Problem,
+)
+
+
+def answers(shape: type, *problems: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route: its shape, and problem details with these statuses."""
+    described: dict[int | str, dict[str, Any]] = {200: _content(_to(shape), "application/json", "OK")}
+    for status in problems:
+        described[status] = _content(_to(contract.Problem), "application/problem+json", _TITLES[status])
+    return described
+
+
+def asks(shape: type) -> dict[str, Any]:
+    """The `openapi_extra` of a route that takes this body."""
+    return {"requestBody": {"required": True, **_content(_to(shape), "application/json", "")}}
+
+
+def asks_events(shape: type, name: str) -> dict[str, Any]:
+    """The `openapi_extra` of a route that takes a batch of events, bare or under `name`."""
+    several = {"type": "array", "items": _to(shape), "maxItems": 1_000}
+    wrapped = {"type": "object", "required": [name], "properties": {name: several}, "additionalProperties": False}
+    body = {"anyOf": [wrapped, several]}
+    return {"requestBody": {"required": True, **_content(body, "application/json", "")}}
+
+
+def install(app: FastAPI) -> None:
+    """Serve the document at /openapi.json; made once."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            _, components = msgspec.json.schema_components(DOCUMENTED, ref_template=_REFERENCE)
+            made.setdefault("components", {}).setdefault("schemas", {}).update(components)
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+_TITLES: Final = {404: "Unknown", 413: "Too large", 422: "Breaks the contract", 503: "Try again later"}
+
+
+def _to(shape: type) -> dict[str, Any]:
+    return {"$ref": _REFERENCE.format(name=shape.__name__)}
+
+
+def _content(schema: dict[str, Any], media_type: str, description: str) -> dict[str, Any]:
+    content: dict[str, Any] = {"content": {media_type: {"schema": schema}}}
+    return {"description": description, **content} if description else content

@@ -1,0 +1,138 @@
+"""How errors become answers: one table, from the platform's errors to HTTP, as problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from schemas.errors import (
+    ConfigurationError,
+    ConsistencyError,
+    ContractError,
+    DependencyError,
+    PlatformError,
+    RejectedEvent,
+)
+from serving.adapters.gateway import Taken
+from serving.api.contract import Problem
+
+RETRY_AFTER_S: Final = 1
+log = logging.getLogger(__name__)
+
+
+class BodyTooLarge(ContractError):
+    """A request body is larger than the route takes."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}: send less at a time")
+
+
+class UnknownItem(ContractError):
+    """Neither the catalogue nor the model has heard of the item."""
+
+    def __init__(self, item_id: str) -> None:
+        super().__init__(f"item {item_id!r} is unknown: publish it with POST /v1/items")
+
+
+class Unacknowledged(DependencyError):
+    """Kafka did not acknowledge every event of a request."""
+
+    def __init__(self, taken: Taken) -> None:
+        self.taken = taken
+        missing = taken.count("unconfirmed")
+        super().__init__("kafka", f"{missing} of {len(taken.verdicts)} events are unconfirmed", "send these again")
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What an error is over HTTP."""
+
+    status: int
+    title: str
+    slug: str
+
+
+MEANINGS: Final[dict[type[PlatformError], Meaning]] = {
+    BodyTooLarge: Meaning(413, "The request is too large", "too-large"),
+    UnknownItem: Meaning(404, "The item is unknown", "unknown-item"),
+    ContractError: Meaning(422, "The request breaks the contract", "contract"),
+    DependencyError: Meaning(503, "Something that this needs is away", "dependency"),
+    ConsistencyError: Meaning(500, "Our own pieces disagree", "consistency"),
+    ConfigurationError: Meaning(500, "The server is configured wrongly", "configuration"),
+    PlatformError: Meaning(500, "Something went wrong", "internal"),
+}
+
+
+def meaning_of(error: PlatformError) -> Meaning:
+    """The row of the nearest kind in the table."""
+    return next(MEANINGS[kind] for kind in type(error).__mro__ if kind in MEANINGS)
+
+
+def problem_of(error: PlatformError) -> Problem:
+    """The problem details of an error."""
+    meaning = meaning_of(error)
+    rejected = error if isinstance(error, RejectedEvent) else None
+    return Problem(
+        type=f"urn:firth:problem:{meaning.slug}",
+        title=meaning.title,
+        status=meaning.status,
+        detail=rejected.detail if rejected else str(error),
+        field=rejected.field if rejected else "",
+        reason=str(rejected.reason) if rejected else "",
+        verdicts=error.taken.verdicts if isinstance(error, Unacknowledged) else (),
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the app with problem details."""
+    app.add_exception_handler(PlatformError, _platform_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid_parameter)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _platform_error(request: Request, error: Any) -> Response:
+    problem = problem_of(error)
+    if problem.status >= 500:
+        log.warning("request.failed", extra={"path": request.url.path, "status": problem.status, "problem": str(error)})
+    return _answer(problem)
+
+
+async def _http_error(request: Request, error: Any) -> Response:
+    return _answer(Problem(type="about:blank", title=error.detail, status=error.status_code, detail=request.url.path))
+
+
+async def _invalid_parameter(_: Request, error: Any) -> Response:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"][1:])
+    meaning = MEANINGS[ContractError]
+    return _answer(
+        Problem(
+            type=f"urn:firth:problem:{meaning.slug}",
+            title=meaning.title,
+            status=meaning.status,
+            detail=first["msg"],
+            field=field,
+        )
+    )
+
+
+async def _unexpected(request: Request, error: Any) -> Response:
+    log.error("request.crashed", extra={"path": request.url.path}, exc_info=error)
+    meaning = MEANINGS[PlatformError]
+    return _answer(
+        Problem(type="about:blank", title=meaning.title, status=meaning.status, detail="see the server's log")
+    )
+
+
+def _answer(problem: Problem) -> Response:
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 503 else {}
+    return Response(
+        msgspec.json.encode(problem), problem.status, headers=headers, media_type="application/problem+json"
+    )

@@ -1,0 +1,31 @@
+"""What the routes need, made in the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from domain.policies import SessionPolicy
+from domain.slates import Slate
+from serving.adapters.catalogue import Catalogue
+from serving.adapters.gateway import Gateway
+from serving.api.contract import Readiness
+from serving.pipeline.hydrate import Hydrate
+from serving.pipeline.pipeline import Pipeline
+from serving.pipeline.retrieve import Model, Trends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The parts of the server behind HTTP."""
+
+    pipeline: Pipeline
+    hydrate: Hydrate
+    model_of: Callable[[], Model | None]
+    trends: Trends
+    catalogue: Catalogue
+    gateway: Gateway
+    note_impression: Callable[[Slate], None]
+    readiness: Callable[[], Readiness]
+    session_policy: SessionPolicy
+    now_ms: Callable[[], int]

@@ -1,0 +1,184 @@
+"""The composition root of a server process: settings in, web application out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+from fastapi import FastAPI
+
+from domain import artifacts
+from domain.slates import fuse, remove_unwanted
+from infra import logs, metrics
+from infra.settings import Settings, load_settings
+from schemas.errors import DependencyError
+from schemas.topics import ITEM_STATES, ITEMS
+from serving.adapters.artifact_model import ArtifactWatcher
+from serving.adapters.cassandra_history import CassandraHistory
+from serving.adapters.catalogue import Catalogue
+from serving.adapters.follower import TopicFollower
+from serving.adapters.gateway import Gateway
+from serving.adapters.history_cache import HistoryCache
+from serving.adapters.impressions import ImpressionLog
+from serving.adapters.publisher import Publisher
+from serving.adapters.redis_features import RedisFeatures
+from serving.adapters.trends import ItemTrends
+from serving.api.application import build
+from serving.api.contract import Readiness
+from serving.api.services import Services
+from serving.pipeline.compose import Compose
+from serving.pipeline.hydrate import Hydrate
+from serving.pipeline.pipeline import Pipeline, Stages
+from serving.pipeline.retrieve import Retrieve
+
+log = logging.getLogger(__name__)
+
+
+def create_app() -> FastAPI:
+    """The application that a worker process serves, from the environment."""
+    logs.configure("serving")
+    settings = load_settings()
+    return Server(settings).application()
+
+
+class Server:
+    """Everything that a server process holds. Starts without any of its dependencies and finds them when they come."""
+
+    def __init__(self, settings: Settings) -> None:
+        serving = settings.serving
+        self._settings = settings
+        self.speed = RedisFeatures(settings.redis, settings.feast.project, serving.hydrate_deadline_ms)
+        self.history = CassandraHistory(settings.cassandra, settings.feast.project)
+        self.catalogue = Catalogue()
+        self.trends = ItemTrends(now_ms)
+        self.followers = {
+            "catalogue": TopicFollower(settings.kafka, ITEMS, self.catalogue.take),
+            "trends": TopicFollower(settings.kafka, ITEM_STATES, self.trends.take),
+        }
+        self.publisher = Publisher(settings.kafka, serving.events_in_flight_max, serving.publish_deadline_ms)
+        self.impressions = ImpressionLog(
+            self.publisher, settings.kafka.topic_prefix, metrics.SERVING_LOST_IMPRESSIONS.inc
+        )
+        self.artifacts = ArtifactWatcher(
+            settings.artifacts_dir,
+            metrics.SERVING_ARTIFACT_SWAPS.inc,
+            current_version=artifacts.current_version,
+            load=artifacts.Artifact.current,
+        )
+        self._is_stopping = False
+
+    def application(self) -> FastAPI:
+        """The web application over all of this."""
+        settings = self._settings
+        hydrate = Hydrate(
+            self.speed,
+            HistoryCache(self.history, settings.serving.history_cache_rows_max, settings.serving.hydrate_deadline_ms),
+            settings.policies.session,
+            on_failure=_note_failure,
+        )
+        services = Services(
+            pipeline=self._pipeline(hydrate),
+            hydrate=hydrate,
+            model_of=self.artifacts.current,
+            trends=self.trends,
+            catalogue=self.catalogue,
+            gateway=Gateway(
+                self.publisher, self.catalogue, settings.policies.admission, settings.kafka.topic_prefix, now_ms
+            ),
+            note_impression=self.impressions.note,
+            readiness=self.readiness,
+            session_policy=settings.policies.session,
+            now_ms=now_ms,
+        )
+        return build(services, self._lifespan)
+
+    def readiness(self) -> Readiness:
+        """Ready from when the model and the catalogue have been looked for until the process stops.
+
+        A dependency that is away makes a server no less ready: it answers from a lower rung.
+        """
+        model = self.artifacts.current()
+        followed = {name: _state_of(follower) for name, follower in self.followers.items()}
+        checks = {
+            "model": model.version if model else "none",
+            **followed,
+            "redis": "away" if self.speed.breaker.is_open else "usable",
+            "cassandra": "usable" if self.history.is_connected else "away",
+            "kafka": "usable" if self.publisher.is_connected else "away",
+        }
+        settled = self.artifacts.has_looked and "reading" not in followed.values()
+        return Readiness(ready=settled and not self._is_stopping, checks=checks)
+
+    def _pipeline(self, hydrate: Hydrate) -> Pipeline:
+        stages = Stages(
+            hydrate=hydrate,
+            retrieve=Retrieve(self.artifacts.current, self.trends),
+            filter=lambda query, candidates: remove_unwanted(query, candidates, self.catalogue.is_deleted),
+            score=fuse,
+            compose=Compose(self.artifacts.current, self.catalogue.categories, lambda: uuid4().hex),
+            has_model=lambda: self.artifacts.current() is not None,
+        )
+        timers = {
+            stage: metrics.SERVING_STAGE_SECONDS.labels(stage)
+            for stage in ("hydrate", "retrieve", "filter", "score", "compose")
+        }
+        return Pipeline(stages, lambda stage, seconds: timers[stage].observe(seconds))
+
+    @asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        self.history.start()
+        self.publisher.start()
+        for follower in self.followers.values():
+            follower.start()
+        await self.artifacts.look()
+        tasks = [_task(self.artifacts.watch()), _task(self.impressions.run()), _task(self._announce())]
+        try:
+            yield
+        finally:
+            await self._stop(tasks)
+
+    async def _announce(self) -> None:
+        """Say once, for people and for supervisors, where we are."""
+        while not self.readiness().ready:  # noqa: ASYNC110 - the followers are threads and have no event to wait for
+            await asyncio.sleep(0.02)
+        serving = self._settings.serving
+        log.info("server.started", extra={"pid": os.getpid(), "checks": self.readiness().checks})
+        print(f"serving: ready at http://{serving.host}:{serving.port}", flush=True)  # noqa: T201
+
+    async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
+        """What was taken in is flushed; then the threads and connections end."""
+        self._is_stopping = True
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.impressions.flush()
+        await self.publisher.close()
+        await asyncio.gather(*(asyncio.to_thread(follower.stop) for follower in self.followers.values()))
+        await self.speed.close()
+        await asyncio.to_thread(self.history.close)
+        log.info("server.stopped", extra={"pid": os.getpid()})
+
+
+def now_ms() -> int:
+    """The clock of this process, UTC epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def _task(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(coroutine)
+
+
+def _state_of(follower: TopicFollower) -> str:
+    if follower.is_caught_up:
+        return "following"
+    return "away" if follower.has_failed else "reading"
+
+
+def _note_failure(error: DependencyError) -> None:
+    log.debug("features.missed", extra={"dependency": error.dependency, "problem": error.problem})

@@ -1,0 +1,100 @@
+"""Hydrate: read what is known of the visitor, from both layers at once, and note what is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from domain.merge import Cells, merge_cells
+from domain.policies import SessionPolicy
+from domain.slates import NOBODY, Degradation, Query, recognise
+from schemas.errors import DependencyError
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedRows:
+    """What the stream wrote of a visitor; None where it has no row."""
+
+    session: Cells | None = None
+    recent: Cells | None = None
+
+
+class SpeedFeatures(Protocol):
+    """The hot store: rows of `visitor_session` and `visitor_recent`."""
+
+    async def read(self, visitor_id: str) -> SpeedRows:
+        """Both rows in one trip. Raises DependencyError when the store does not answer in time."""
+        ...
+
+
+class BatchFeatures(Protocol):
+    """The bulky store: rows of `visitor_history`."""
+
+    async def read(self, visitor_id: str) -> Cells | None:
+        """The row, None when there is none. Raises DependencyError when the store does not answer in time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VisitorRows:
+    """All that the stores have of one visitor, the merge of it, and what could not be read."""
+
+    speed: SpeedRows
+    history: Cells | None
+    profile: dict[str, Any]
+    degraded: tuple[Degradation, ...]
+
+
+class Hydrate:
+    """Fills a query with its visitor. Never fails: what is away is named in `degraded`."""
+
+    def __init__(
+        self,
+        speed: SpeedFeatures,
+        batch: BatchFeatures,
+        policy: SessionPolicy,
+        on_failure: Callable[[DependencyError], None] = lambda error: None,
+    ) -> None:
+        self._speed = speed
+        self._batch = batch
+        self._policy = policy
+        self._on_failure = on_failure
+
+    async def __call__(self, query: Query) -> Query:
+        """The query with its visitor; nobody when it must not be personal."""
+        if not query.personalise:
+            return replace(query, visitor=NOBODY)
+        rows = await self.rows(query.visitor_id)
+        visitor = recognise(rows.speed.session, rows.profile, query.asked_at_ms, self._policy)
+        return replace(query, visitor=visitor, degraded=(*query.degraded, *rows.degraded))
+
+    async def rows(self, visitor_id: str) -> VisitorRows:
+        """What both stores have, read side by side."""
+        speed, history = await asyncio.gather(self._read_speed(visitor_id), self._read_batch(visitor_id))
+        degraded: list[Degradation] = []
+        if isinstance(speed, Degradation):
+            degraded.append(speed)
+            speed = SpeedRows()
+        if isinstance(history, Degradation):
+            degraded.append(history)
+            history = None
+        profile = merge_cells("visitor", history, speed.recent)
+        if profile["history_gap"]:
+            degraded.append(Degradation.HISTORY_GAP)
+        return VisitorRows(speed, history, profile, tuple(degraded))
+
+    async def _read_speed(self, visitor_id: str) -> SpeedRows | Degradation:
+        try:
+            return await self._speed.read(visitor_id)
+        except DependencyError as error:
+            self._on_failure(error)
+            return Degradation.NO_SPEED_FEATURES
+
+    async def _read_batch(self, visitor_id: str) -> Cells | Degradation | None:
+        try:
+            return await self._batch.read(visitor_id)
+        except DependencyError as error:
+            self._on_failure(error)
+            return Degradation.NO_HISTORY

@@ -1,0 +1,170 @@
+"""Fakes behind the server's protocols, and services over them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.merge import Cells, session_cells, stream_cells
+from domain.policies import AdmissionPolicy, Policies
+from domain.slates import Slate, fuse, remove_unwanted
+from domain.states import VisitorState
+from schemas.errors import DependencyError
+from serving.adapters.catalogue import Catalogue
+from serving.adapters.gateway import Gateway
+from serving.adapters.publisher import Confirmed, Outcome, Record
+from serving.api.contract import Readiness
+from serving.api.services import Services
+from serving.pipeline.compose import Compose
+from serving.pipeline.hydrate import Hydrate, SpeedRows
+from serving.pipeline.pipeline import Pipeline, Stages
+from serving.pipeline.retrieve import Model, Retrieve
+from tests.builders import START_MS, interaction, stamp
+
+AWAY = DependencyError("a store", "is away", "start it")
+
+
+@dataclass
+class FakeSpeed:
+    """Speed rows in memory; raises while it is `away`."""
+
+    rows: dict[str, SpeedRows] = field(default_factory=dict)
+    away: bool = False
+    reads: int = 0
+
+    async def read(self, visitor_id: str) -> SpeedRows:
+        self.reads += 1
+        if self.away:
+            raise AWAY
+        return self.rows.get(visitor_id, SpeedRows())
+
+
+@dataclass
+class FakeBatch:
+    """Batch rows in memory; raises while it is `away`."""
+
+    rows: dict[str, Cells] = field(default_factory=dict)
+    away: bool = False
+    reads: int = 0
+
+    async def read(self, visitor_id: str) -> Cells | None:
+        self.reads += 1
+        if self.away:
+            raise AWAY
+        return self.rows.get(visitor_id)
+
+
+@dataclass
+class FakeModel:
+    """Ranks `neighbours[item]` of each item of the session, the newer the better; the newest is the cause."""
+
+    neighbours: dict[str, list[str]] = field(default_factory=dict)
+    best: list[str] = field(default_factory=list)
+    version: str = "m1"
+
+    def knows(self, item_id: str) -> bool:
+        return item_id in self.neighbours or item_id in self.best
+
+    def rank(self, item_ids: Sequence[str], k: int) -> list[tuple[str, float]]:
+        found: dict[str, float] = {}
+        for weight, item_id in enumerate(item_ids, start=1):
+            for place, near in enumerate(self.neighbours.get(item_id, [])):
+                found[near] = found.get(near, 0.0) + weight / (place + 1)
+        return sorted(found.items(), key=lambda entry: (-entry[1], entry[0]))[:k]
+
+    def similar(self, item_id: str, k: int) -> list[tuple[str, float]]:
+        return self.rank([item_id], k)
+
+    def popular(self, k: int) -> list[tuple[str, float]]:
+        return [(item_id, float(len(self.best) - place)) for place, item_id in enumerate(self.best)][:k]
+
+    def because(self, item_ids: Sequence[str], candidates: Sequence[str]) -> list[str | None]:
+        return [
+            next((item for item in reversed(item_ids) if each in self.neighbours.get(item, [])), None)
+            for each in candidates
+        ]
+
+
+@dataclass
+class FakeTrends:
+    """A list of trending items."""
+
+    items: list[str] = field(default_factory=list)
+
+    def trending(self, k: int) -> list[tuple[str, float]]:
+        return [(item_id, float(len(self.items) - place)) for place, item_id in enumerate(self.items)][:k]
+
+
+@dataclass
+class FakePublisher:
+    """Acknowledges every record with its answer; raises while it is `full`."""
+
+    answer: Outcome = field(default_factory=lambda: Confirmed(START_MS))
+    full: bool = False
+    records: list[Record] = field(default_factory=list)
+
+    async def publish(self, records: Sequence[Record]) -> list[Outcome]:
+        if self.full:
+            raise AWAY
+        self.records += records
+        return [self.answer] * len(records)
+
+
+def speed_rows(*items: str, at_ms: int = START_MS, kind: Any = "view", step_ms: int = 1_000) -> SpeedRows:
+    """What the stream would have written of a visitor who visited these items, the last one at `at_ms`."""
+    state = VisitorState.load(None, Policies())
+    for index, item in enumerate(items):
+        when_ms = at_ms - (len(items) - 1 - index) * step_ms
+        event = interaction(f"e{index}", item=item, at_ms=when_ms, kind=kind)
+        state.observe(event, stamp(when_ms, offset=index))
+    return SpeedRows(session_cells(state.row, Policies()), stream_cells("visitor", state.row))
+
+
+@dataclass
+class World:
+    """Everything behind the server, in memory."""
+
+    speed: FakeSpeed = field(default_factory=FakeSpeed)
+    batch: FakeBatch = field(default_factory=FakeBatch)
+    model: FakeModel | None = None
+    trends: FakeTrends = field(default_factory=FakeTrends)
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    publisher: FakePublisher = field(default_factory=FakePublisher)
+    impressions: list[Slate] = field(default_factory=list)
+    readiness: Readiness = field(default_factory=lambda: Readiness(ready=True, checks={}))
+    now_ms: int = START_MS
+
+    def hydrate(self) -> Hydrate:
+        return Hydrate(self.speed, self.batch, Policies().session)
+
+    def pipeline(self) -> Pipeline:
+        numbers = itertools.count(1)
+        return Pipeline(
+            Stages(
+                hydrate=self.hydrate(),
+                retrieve=Retrieve(self.model_of, self.trends),
+                filter=lambda query, found: remove_unwanted(query, found, self.catalogue.is_deleted),
+                score=fuse,
+                compose=Compose(self.model_of, self.catalogue.categories, lambda: f"slate-{next(numbers)}"),
+                has_model=lambda: self.model is not None,
+            )
+        )
+
+    def model_of(self) -> Model | None:
+        return self.model
+
+    def services(self) -> Services:
+        return Services(
+            pipeline=self.pipeline(),
+            hydrate=self.hydrate(),
+            model_of=self.model_of,
+            trends=self.trends,
+            catalogue=self.catalogue,
+            gateway=Gateway(self.publisher, self.catalogue, AdmissionPolicy(), "", lambda: self.now_ms),
+            note_impression=self.impressions.append,
+            readiness=lambda: self.readiness,
+            session_policy=Policies().session,
+            now_ms=lambda: self.now_ms,
+        )
