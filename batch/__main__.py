@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
@@ -14,13 +16,20 @@ from infra import logs
 from infra.exits import run_command
 from infra.processes.readiness import heartbeat_path
 from infra.settings import Settings, load_settings
+from schemas.events import KINDS
 
 Command = Callable[[Settings, argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Dispatch to the command; returns the exit code."""
-    options = parser().parse_args(arguments)
+    options, rest = parser().parse_known_args(arguments)
+    if options.command == "daily":  # it knows its own arguments, and brings Spark
+        from batch.daily import main as run_daily
+
+        return run_daily(rest)
+    if rest:
+        parser().error(f"unrecognized arguments: {' '.join(rest)}")
     settings = load_settings()
     logs.configure(options.command)
     return COMMANDS[options.command](settings, options)
@@ -38,16 +47,74 @@ def archive(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
+def import_history(settings: Settings, options: argparse.Namespace) -> int:
+    """Bring a file of history into the lake."""
+    from batch.lake.archiver import now_ms
+    from batch.lake.importer import import_file
+    from batch.lake.mapping import ColumnMapping
+
+    source = options.source or options.file.stem
+    mapping = ColumnMapping(source, dict(options.map), options.kind, options.time_unit)
+    done = import_file(options.file, mapping, settings, now_ms=now_ms(), rejected_share_max=options.max_rejected_share)
+    _tell(dataclasses.asdict(done))
+    return 0
+
+
+def lake(settings: Settings, _: argparse.Namespace) -> int:
+    """Tell what the lake holds."""
+    from batch.lake.status import lake_status
+
+    _tell(lake_status(settings))
+    return 0
+
+
+def parity(settings: Settings, options: argparse.Namespace) -> int:
+    """Compare what the stores say with the log; 1 when anything differs."""
+    from batch.parity import compare
+
+    found = compare(settings, sample=None if options.all else options.sample, is_at_rest=options.at_rest)
+    _tell(dataclasses.asdict(found))
+    return 1 if found.mismatches else 0
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     root = argparse.ArgumentParser(prog="python -m batch", description=__doc__)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     archiving = commands.add_parser("archive", help="copy the interactions topic into the lake, until stopped")
     archiving.add_argument("--once", "--until-end", action="store_true", help="stop when all that is there is archived")
+    importing = commands.add_parser(
+        "import", help="bring a file of history into the lake: Parquet, CSV, TSV or JSON lines"
+    )
+    importing.add_argument("file", type=Path, metavar="FILE")
+    importing.add_argument("--map", type=_pair, action="append", default=[], metavar="FIELD=COLUMN", help="repeatable")
+    importing.add_argument("--kind", choices=KINDS, help="the kind of every row, when there is no column for it")
+    importing.add_argument("--time-unit", choices=["s", "ms", "us"], default="ms", help="of numbers in the time column")
+    importing.add_argument("--source", help="name of the source, of which this is one export (the file's stem)")
+    importing.add_argument("--max-rejected-share", type=float, default=0.01, metavar="SHARE", help="(0.01)")
+    lakes = commands.add_parser("lake", help="look at the lake")
+    lakes.add_argument("action", choices=["status"])
+    commands.add_parser("daily", add_help=False, help="recompute and publish all up to the newest closed bucket")
+    comparing = commands.add_parser("parity", help="compare what the stores say with a recomputation from the log")
+    comparing.add_argument("--sample", type=int, default=200, metavar="N", help="visitors and items to compare (200)")
+    comparing.add_argument("--all", action="store_true", help="every visitor and item")
+    comparing.add_argument("--at-rest", action="store_true", help="nothing is being sent: what is unsettled is wrong")
     return root
 
 
-COMMANDS: Final[Mapping[str, Command]] = {"archive": archive}
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not (name and equals and column):
+        raise argparse.ArgumentTypeError(f"{text} is not FIELD=COLUMN")
+    return name, column
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "archive": archive,
+    "import": import_history,
+    "lake": lake,
+    "parity": parity,
+}
 
 
 def _stop_on_signal() -> Event:
@@ -59,7 +126,7 @@ def _stop_on_signal() -> Event:
 
 
 def _tell(found: Mapping[str, Any]) -> None:
-    print(json.dumps(found), flush=True)
+    print(json.dumps(found, default=str), flush=True)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from domain.admission import screen
 from domain.facts import Stamp
 from domain.policies import BucketPolicy, Policies
 from domain.reference import LogRecord
+from infra.metrics import ARCHIVER_COMMIT_SECONDS, ARCHIVER_DEAD_LETTERS, ARCHIVER_LAG, ARCHIVER_ROWS
 from infra.settings import BatchSettings, Settings
 from schemas.errors import ConsistencyError, DependencyError, RejectedEvent
 
@@ -136,6 +137,7 @@ class Archiver:
     def _take_mark(self) -> None:
         at_ms = self._clock()  # before the offsets are read, never after
         self._mark = Mark(at_ms, {partition: end for partition, (_, end) in self._source.bounds().items()})
+        ARCHIVER_LAG.set(sum(end - self._committed.get(partition, 0) for partition, end in self._mark.ends.items()))
 
     def _gather(self, stop: Event, heartbeat: Path | None = None, *, until_passed: Mark | None = None) -> None:
         """Read until the interval is over, the buffer is full or a mark is passed."""
@@ -161,6 +163,7 @@ class Archiver:
                 )
             except RejectedEvent as error:
                 self.archived.refused[error.reason] += 1
+                ARCHIVER_DEAD_LETTERS.labels(error.reason).inc()
             self._positions[record.partition] = record.offset + 1
         if screened:
             self._buffer.append(to_rows(screened, self._policies.bucket))
@@ -199,8 +202,11 @@ class Archiver:
         self._committed = dict(self._positions)
         self._through_ms = through_ms or self._through_ms
         self._buffer = []
-        took_ms = round((time.monotonic() - started) * 1000)
-        facts = {"rows": rows, "lake_version": self._lake.version, "through_ms": self._through_ms, "took_ms": took_ms}
+        took_s = time.monotonic() - started
+        ARCHIVER_ROWS.inc(rows)
+        ARCHIVER_COMMIT_SECONDS.observe(took_s)
+        facts = {"rows": rows, "lake_version": self._lake.version, "through_ms": self._through_ms}
+        facts["took_ms"] = round(took_s * 1000)
         log.info("rows.archived", extra=facts | {"refused_total": self.archived.refused.total()})
 
     def _tidy(self) -> None:

@@ -1,0 +1,54 @@
+"""What the lake holds, and how far it is behind the broker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow.compute as pc
+
+from batch.lake.archiver import closed_cutoff
+from batch.lake.source import InteractionLog
+from batch.lake.table import HISTORY_PARTITION, Lake, offset_mark, through_mark
+from infra.settings import Settings
+from schemas.errors import DependencyError
+from schemas.topics import INTERACTIONS
+
+
+def lake_status(settings: Settings) -> dict[str, Any]:
+    """Counts from the table's log alone; `lag` is null while the broker is away."""
+    policy, topic = settings.policies.bucket, INTERACTIONS.named(settings.kafka.topic_prefix).name
+    lake = Lake.open(settings.lake_dir, policy)
+    files = lake.file_statistics()
+    history = files.filter(pc.equal(files["max.partition"], HISTORY_PARTITION))
+    starts = pc.min_max(files["partition.bucket_ms"]).as_py()
+    return {
+        "version": lake.version,
+        "files": files.num_rows,
+        "rows": pc.sum(files["num_records"]).as_py() or 0,
+        "history_rows": pc.sum(history["num_records"]).as_py() or 0,
+        "buckets": pc.count_distinct(files["partition.bucket_ms"]).as_py(),
+        "first_bucket_ms": starts["min"],
+        "last_bucket_ms": starts["max"],
+        "archived_through_ms": lake.progress(through_mark(topic)),
+        "closed_cutoff_ms": closed_cutoff(lake, topic, policy, settings.batch.closing_grace_ms),
+        "partitions": _partitions(lake, topic, settings),
+    }
+
+
+def _partitions(lake: Lake, topic: str, settings: Settings) -> list[dict[str, int | None]] | str:
+    """One entry a partition, or why the broker did not tell."""
+    try:
+        with InteractionLog(settings.kafka) as source:
+            bounds = source.bounds()
+    except DependencyError as error:
+        return str(error)
+    archived = {partition: lake.progress(offset_mark(topic, partition)) for partition in bounds}
+    return [
+        {
+            "partition": partition,
+            "archived": archived[partition],
+            "end": end,
+            "lag": end - (archived[partition] or start),
+        }
+        for partition, (start, end) in bounds.items()
+    ]
