@@ -1,0 +1,139 @@
+"""Where finished rows go: the contract, and Redis as Feast reads it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import msgspec
+from redis import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from infra.settings import RedisSettings
+from schemas.errors import DependencyError
+from speed.writer.finishing import FeatureUpdate
+
+TIMEOUT_S: Final = 5.0
+"""Longer than what a reader waits: the writer would rather be late than try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a batch: per update and row whether it was written, else it was outdated.
+
+    `epoch` is the store's after the last row. When it is not the one that the writer works for, the store was wiped
+    and may lack anything.
+    """
+
+    outcomes: list[list[bool]]
+    epoch: str
+
+
+class FeatureSink(Protocol):
+    """A store of feature rows that no writer can move backwards."""
+
+    def epoch(self) -> str:
+        """The token of the store's content: it changes when the store was wiped, and only then."""
+        ...
+
+    def write(self, updates: Sequence[FeatureUpdate]) -> Written:
+        """Store each row unless the store has one that knows of a record which this one does not include.
+
+        Atomic per update. Raises DependencyError when the store does not answer; writing again then is safe.
+        """
+        ...
+
+
+# KEYS: the entity's hash. ARGV: its time to live in seconds; then for each view the field of its offsets, the offsets,
+# the number of arguments that follow for it, and these: field, value, field, value...
+WRITE_IF_NOT_OLDER: Final = """
+local outcomes, at = {}, 2
+while at <= #ARGV do
+  local field, offsets, first = ARGV[at], ARGV[at + 1], at + 3
+  local last = first + tonumber(ARGV[at + 2]) - 1
+  local stored, outcome = redis.call('HGET', KEYS[1], field), 1
+  if stored and stored ~= offsets then
+    local new = cmsgpack.unpack(offsets)
+    for partition, offset in pairs(cmsgpack.unpack(stored)) do
+      if (new[partition] or -1) < offset then outcome = 0 end
+    end
+  end
+  if outcome == 1 then redis.call('HSET', KEYS[1], field, offsets, unpack(ARGV, first, last)) end
+  outcomes[#outcomes + 1] = outcome
+  at = last + 1
+end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return outcomes
+"""
+
+
+def offsets_field(view: str) -> bytes:
+    """The hash field that holds the offsets a view's row includes; Feast passes over it."""
+    return b"_offsets:" + view.encode()
+
+
+def epoch_key(project: str) -> str:
+    """The key whose absence tells that the store was wiped."""
+    return f"firth:epoch:{project}"
+
+
+class RedisFeatureSink:
+    """One hash an entity; the comparison and the write are one script, so that two writers cannot interleave."""
+
+    def __init__(self, settings: RedisSettings, project: str) -> None:
+        self._address = f"redis {settings.host}:{settings.port}"
+        self._ttl_s = settings.row_ttl_s
+        self._epoch_key = epoch_key(project)
+        self._client: Redis[bytes] = Redis(
+            host=settings.host, port=settings.port, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        )
+        self._script = ""
+        self._pack = msgspec.msgpack.Encoder().encode
+
+    def epoch(self) -> str:
+        try:
+            self._client.set(self._epoch_key, secrets.token_hex(8), nx=True)
+            return _text(self._client.get(self._epoch_key))
+        except RedisError as error:
+            raise self._unreachable(error) from error
+
+    def write(self, updates: Sequence[FeatureUpdate]) -> Written:
+        try:
+            try:
+                return self._write(updates)
+            except NoScriptError:
+                self._script = ""
+                return self._write(updates)
+        except RedisError as error:
+            raise self._unreachable(error) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _write(self, updates: Sequence[FeatureUpdate]) -> Written:
+        if not self._script:
+            self._script = _text(self._client.script_load(WRITE_IF_NOT_OLDER))
+        with self._client.pipeline(transaction=False) as pipeline:
+            for update in updates:
+                pipeline.evalsha(self._script, 1, update.key, *self._arguments(update))
+            pipeline.get(self._epoch_key)
+            *outcomes, epoch = pipeline.execute()
+        return Written([[outcome == 1 for outcome in per_row] for per_row in outcomes], _text(epoch))
+
+    def _arguments(self, update: FeatureUpdate) -> list[Any]:
+        offsets = self._pack(update.offsets)
+        arguments: list[Any] = [self._ttl_s]
+        for row in update.rows:
+            arguments += [offsets_field(row.view), offsets, len(row.fields), *row.fields]
+        return arguments
+
+    def _unreachable(self, error: RedisError) -> DependencyError:
+        return DependencyError(self._address, str(error), "is it up (`python -m infra status`)?")
+
+
+def _text(answer: Any) -> str:
+    """An answer as text; a key that is absent is empty."""
+    return answer.decode() if isinstance(answer, bytes) else str(answer or "")

@@ -1,0 +1,184 @@
+"""The writer's loop: poll, keep the newest row of each key, finish, write, and only then commit.
+
+A committed offset carries, as its metadata, the epoch of the store that it was written to. It counts for that store
+only: a partition whose offset belongs to another epoch is read from its beginning, and because the changelogs are
+compacted that fills a wiped store with every key. It needs no memory of its own, so it holds across restarts,
+rebalances and several writers.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from threading import Event
+from typing import Any, Final
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaError
+
+from domain.states import Row
+from infra import metrics
+from schemas.errors import DependencyError
+from speed.writer.finishing import FeatureUpdate, Finisher, covers, read_row
+from speed.writer.sink import FeatureSink, Written
+
+POLL_RECORDS_MAX: Final = 1_000
+POLL_TIMEOUT_MS: Final = 200
+COMMIT_PERIOD_S: Final = 0.5
+WATCH_PERIOD_S: Final = 1.0
+RETRY_FIRST_S: Final = 0.05
+RETRY_LONGEST_S: Final = 2.0
+RETRIES_MAX: Final = 40
+"""About a minute: below Kafka's patience with a silent consumer. Then the process ends and its supervisor decides."""
+
+log = logging.getLogger(__name__)
+
+Entity = Callable[[str, Row], FeatureUpdate]
+
+
+class FeatureWriter:
+    """Moves the changelog topics into the sink."""
+
+    def __init__(self, consumer: KafkaConsumer, sink: FeatureSink, entities: dict[str, Entity]) -> None:
+        """`entities` tells, by topic, how a key's row is finished."""
+        self._consumer = consumer
+        self._sink = sink
+        self._entities = entities
+        self._assigned = _Assigned()
+        self._epoch = ""
+        self._committed_at_s = self._watched_at_s = 0.0
+        self._dirty = False
+
+    def run(self, stopped: Event, heartbeat: Path) -> None:
+        """Until `stopped`. Raises DependencyError when the store stays away, ConsistencyError on a row it cannot read."""
+        self._epoch = self._patiently(self._sink.epoch)
+        self._consumer.subscribe(list(self._entities), listener=self._assigned)
+        while not stopped.is_set():
+            self.step()
+            if time.monotonic() - self._watched_at_s >= WATCH_PERIOD_S:
+                self._watch(heartbeat)
+        self._commit()
+
+    def step(self) -> None:
+        """One batch."""
+        polled = self._consumer.poll(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS_MAX)
+        if self._assigned.partitions:
+            self._resume(self._assigned.take())
+        if polled:
+            self._take(record for records in polled.values() for record in records)
+        if self._dirty and time.monotonic() - self._committed_at_s >= COMMIT_PERIOD_S:
+            self._commit()
+
+    def _resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Partitions are ours now: go on from their commits, but for those that were made for another store."""
+        self._rewind([partition for partition in partitions if self._is_committed_elsewhere(partition)])
+
+    def _rewind(self, partitions: Collection[TopicPartition]) -> None:
+        if partitions:
+            self._consumer.seek_to_beginning(*partitions)
+            metrics.WRITER_REBUILDS.inc()
+            log.info("changelog.rewound", extra={"partitions": [f"{one.topic}-{one.partition}" for one in partitions]})
+
+    def _take(self, records: Iterable[Any]) -> None:
+        started_at_s = time.perf_counter()
+        updates = [self._entities[topic](key, row) for (topic, key), row in newest_rows(records).items()]
+        written = self._patiently(lambda: self._sink.write(updates))
+        self._observe(updates, written, time.perf_counter() - started_at_s)
+        self._dirty = True
+        if written.epoch != self._epoch:
+            self._start_over()
+
+    def _start_over(self) -> None:
+        """The store was wiped: what was committed for its former content counts no more."""
+        self._epoch = self._patiently(self._sink.epoch)
+        self._dirty = False
+        self._rewind(self._consumer.assignment())
+
+    def _watch(self, heartbeat: Path) -> None:
+        """Now and then: notice a wiped store though nothing is to be written, measure the lag, show that we live."""
+        self._watched_at_s = time.monotonic()
+        if self._patiently(self._sink.epoch) != self._epoch:
+            self._start_over()
+        metrics.WRITER_LAG.set(sum(self._lag_of(partition) for partition in self._consumer.assignment()))
+        heartbeat.parent.mkdir(parents=True, exist_ok=True)
+        heartbeat.touch()
+
+    def _lag_of(self, partition: TopicPartition) -> int:
+        end = self._consumer.highwater(partition)
+        return 0 if end is None else max(end - self._consumer.position(partition), 0)
+
+    def _is_committed_elsewhere(self, partition: TopicPartition) -> bool:
+        committed = self._consumer.committed(partition, metadata=True)
+        return committed is not None and committed.metadata != self._epoch
+
+    def _commit(self) -> None:
+        """Note what is written. A commit that fails costs work done twice, nothing else."""
+        positions = {
+            partition: OffsetAndMetadata(self._consumer.position(partition), self._epoch, -1)
+            for partition in self._consumer.assignment()
+        }
+        self._committed_at_s = time.monotonic()
+        try:
+            self._consumer.commit(positions)
+        except KafkaError as error:
+            log.warning("offsets.kept_back", extra={"problem": str(error)})
+        else:
+            self._dirty = False
+
+    def _observe(self, updates: list[FeatureUpdate], written: Written, took_s: float) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        metrics.WRITER_BATCH_SECONDS.observe(took_s)
+        for update, outcomes in zip(updates, written.outcomes, strict=True):
+            for row, outcome in zip(update.rows, outcomes, strict=True):
+                metrics.WRITER_ROWS.labels(row.view, "written" if outcome else "outdated").inc()
+            if any(outcomes):
+                metrics.WRITER_FRESHNESS_SECONDS.observe(max(now_ms - update.received_at_ms, 0) / 1_000)
+
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        pause_s = RETRY_FIRST_S
+        for attempt in range(RETRIES_MAX):
+            try:
+                return ask()
+            except DependencyError as error:
+                if attempt == 0:
+                    log.warning("store.missed", extra={"problem": str(error)})
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, RETRY_LONGEST_S)
+        return ask()
+
+
+class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes the partitions that a rebalance gave us: inside its callback the consumer cannot be asked anything."""
+
+    def __init__(self) -> None:
+        self.partitions: set[TopicPartition] = set()
+
+    def take(self) -> set[TopicPartition]:
+        """What was noted since the last call."""
+        partitions, self.partitions = self.partitions, set()
+        return partitions
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self.partitions |= set(assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Nothing to give back: whoever gets them starts from the last commit, and writing twice is safe."""
+        self.partitions -= set(revoked)
+
+
+def newest_rows(records: Iterable[Any]) -> dict[tuple[str, str], Row]:
+    """The newest row per topic and key; a row that a replay repeats does not replace a later one.
+
+    A tombstone says nothing to the store: its row ends with its time to live.
+    """
+    newest: dict[tuple[str, str], Row] = {}
+    for record in records:
+        if record.value is None:
+            continue
+        name, row = (record.topic, record.key.decode()), read_row(record.value)
+        kept = newest.get(name)
+        if kept is None or not covers(kept.offsets, row.offsets) or kept.offsets == row.offsets:
+            newest[name] = row
+    return newest
