@@ -51,21 +51,22 @@ digest() { cat "$@" | "$PYTHON" -c 'import hashlib, sys; print(hashlib.sha256(sy
 stamped() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
 # step TITLE STAMP WANTED COMMAND...: runs the command unless the stamp says that it was done from the same input.
-# A failed command is tried once more, because most failures are a download that broke off.
+# A failed command is tried once more, because most failures are a download that broke off; TRIES=1 does not.
 step() {
-    local title=$1 stamp=$2 wanted=$3 log
+    local title=$1 stamp=$2 wanted=$3 log tries=${TRIES:-2} try=1
     shift 3
     stamped "$stamp" "$wanted" && return
     log=$LOGS/${title// /-}.log
     local started=$SECONDS
     rm -f "$stamp"
-    if ! "$@" >"$log" 2>&1; then
-        say "$title failed after $((SECONDS - started)) s, trying once more"
-        if ! "$@" >>"$log" 2>&1; then
+    until "$@" >"$log" 2>&1; do
+        if [ $try = "$tries" ]; then
             tail -n 20 "$log" >&2
             fail "$title failed: the lines above are the end of $log"
         fi
-    fi
+        try=$((try + 1))
+        say "$title failed after $((SECONDS - started)) s, trying once more"
+    done
     printf '%s\n' "$wanted" >"$stamp"
     say "$title: $((SECONDS - started)) s"
 }
@@ -77,18 +78,20 @@ make_uv() {
         && .venv/uv/bin/python -m pip install --quiet --require-hashes -r $LOCKS/uv.txt
 }
 
-# make_environment NAME LOCK: exactly the packages of the lock, and the project root on sys.path.
+# make_environment NAME LOCK: exactly the packages of the lock, and the project root on sys.path. An environment that
+# was made for another root (its scripts name it) or whose Python is gone is made anew.
 make_environment() {
     local folder=.venv/$1
-    { "$folder/bin/python" -c '' 2>/dev/null || $UV venv --quiet --clear --python "$PYTHON" "$folder"; } \
-        && $UV pip sync --quiet --require-hashes --python "$folder/bin/python" "$LOCKS/$2" \
-        && printf '%s\n' "$ROOT" >"$folder/lib/python3.11/site-packages/firth.pth"
+    local path_file=$folder/lib/python3.11/site-packages/firth.pth
+    { { "$folder/bin/python" -c '' && [ "$(cat "$path_file")" = "$ROOT" ]; } \
+        || { $UV venv --quiet --clear --python "$PYTHON" "$folder" && printf '%s\n' "$ROOT" >"$path_file"; }; } \
+        && $UV pip sync --quiet --require-hashes --python "$folder/bin/python" "$LOCKS/$2"
 }
 
 # fetch_jars PROFILE: a folder is put in place only when it is complete.
 fetch_jars() {
     rm -rf "$JARS/$1.partial" "${JARS:?}/$1" \
-        && mvn --quiet --batch-mode -P "$1" dependency:copy-dependencies -DincludeScope=runtime \
+        && mvn --quiet --batch-mode --update-snapshots -Dstyle.color=never -P "$1" dependency:copy-dependencies -DincludeScope=runtime \
             -DoutputDirectory="$ROOT/$JARS/$1.partial" \
         && mv "$JARS/$1.partial" "$JARS/$1"
 }
@@ -125,7 +128,7 @@ flink_classes() {
     sources=$(find speed/job/java -name '*.java' 2>/dev/null | LC_ALL=C sort || true)
     [ -n "$sources" ] || return 0
     # shellcheck disable=SC2086  # One word for each file: no source file has a blank in its name.
-    step "Flink classes" "$JARS/firth-flink.stamp" "$(digest $sources pom.xml $LOCKS/speed.txt)" compile_java $sources
+    TRIES=1 step "Flink classes" "$JARS/firth-flink.stamp" "$(digest $sources pom.xml $LOCKS/speed.txt)" compile_java $sources
 }
 
 # --- all of it ------------------------------------------------------------------------------------------------
@@ -140,14 +143,19 @@ fi
 started=$SECONDS
 step "uv" .venv/uv.stamp "$(digest <(echo "$ROOT $PYTHON") $LOCKS/uv.txt)" make_uv
 
-# Packages and jars come from different registries and use different resources: two lanes.
+# Packages and jars come from different registries and use different resources: two lanes, each a process group
+# (set -m), so that an interrupt ends a lane with its download.
+set -m
 environments &
 python_lane=$!
 jars &
 jar_lane=$!
+set +m
+trap 'kill -- -$python_lane -$jar_lane 2>/dev/null || true; fail "interrupted; run it again to go on from here"' INT TERM HUP
 outcome=0
 wait $python_lane || outcome=1
 wait $jar_lane || outcome=1
+trap - INT TERM HUP
 [ $outcome = 0 ] || fail "not complete; run \`make setup\` again to go on from here"
 
 flink_classes
