@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,8 +73,11 @@ def serving(settings: Settings) -> Command:
     )
 
 
-def speed_job(settings: Settings) -> dict[str, Any]:
-    """What the speed job is told: it runs where pydantic is not, so it gets plain values."""
+def speed_job(settings: Settings, jars: Sequence[Path] | None = None) -> dict[str, Any]:
+    """What the speed job is told: it runs where pydantic is not, so it gets plain values.
+
+    `jars` stand in for those of this machine when the job runs on another.
+    """
     prefix = settings.kafka.topic_prefix
     return {
         "bootstrap": settings.kafka.bootstrap,
@@ -87,7 +91,7 @@ def speed_job(settings: Settings) -> dict[str, Any]:
         "managed_memory_mb": settings.flink.managed_memory_mb,
         "heartbeat": str(heartbeat_path(settings.run_dir, "speed")),
         "policies": dataclasses.asdict(settings.policies),
-        "jars": [str(jar) for jar in _flink_jars(settings.jars_dir)],
+        "jars": [str(jar) for jar in (_flink_jars(settings.jars_dir) if jars is None else jars)],
     }
 
 
