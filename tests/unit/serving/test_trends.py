@@ -1,0 +1,78 @@
+"""What is trending: items above their own usual level."""
+
+from __future__ import annotations
+
+from domain.policies import DAY_MS, Policies
+from domain.states import ItemState
+from serving.adapters.trends import REFRESH_MS, ItemTrends
+from tests.builders import START_MS, fact, stamp
+
+NOW_MS = START_MS + 5 * DAY_MS
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    now_ms = NOW_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+def state(*at_ms: int, kind: str = "view") -> bytes:
+    made = ItemState.load(None, Policies())
+    for index, when_ms in enumerate(at_ms):
+        made.add(fact(f"e{index}", received_at_ms=when_ms, kind=kind), stamp(when_ms, offset=index))
+    return made.dump()
+
+
+def ranked(trends: ItemTrends) -> list[str]:
+    return [item for item, _ in trends.trending(10)]
+
+
+def test_an_item_that_rises_comes_before_one_that_is_as_always() -> None:
+    trends = ItemTrends(Clock())
+    steady = [START_MS + day * DAY_MS + hour for day in range(6) for hour in range(10)]
+    trends.take({"steady": state(*steady), "rising": state(*[NOW_MS] * 10), "once": state(NOW_MS)})
+    assert ranked(trends)[0] == "rising"
+    assert dict(trends.trending(10))["rising"] > dict(trends.trending(10))["steady"]
+
+
+def test_dislikes_make_no_trend() -> None:
+    trends = ItemTrends(Clock())
+    trends.take({"bad": state(*[NOW_MS] * 10, kind="dislike")})
+    assert ranked(trends) == []
+
+
+def test_a_trend_fades() -> None:
+    clock = Clock()
+    trends = ItemTrends(clock)
+    trends.take({"rising": state(*[NOW_MS] * 10)})
+    before = dict(trends.trending(1))["rising"]
+    clock.now_ms += DAY_MS
+    assert dict(trends.trending(1))["rising"] < before
+
+
+def test_the_list_is_made_anew_only_now_and_then() -> None:
+    clock = Clock()
+    trends = ItemTrends(clock)
+    assert ranked(trends) == []
+    trends.take({"rising": state(NOW_MS)})
+    assert ranked(trends) == []
+    clock.now_ms += REFRESH_MS
+    assert ranked(trends) == ["rising"]
+
+
+def test_a_forgotten_item_leaves_the_list() -> None:
+    clock = Clock()
+    trends = ItemTrends(clock)
+    trends.take({"a": state(NOW_MS), "b": state(NOW_MS)})
+    trends.take({"a": None, "c": b"\xc1"})
+    assert ranked(trends) == ["b"]
+
+
+def test_it_grows_beyond_its_first_size() -> None:
+    trends = ItemTrends(Clock())
+    trends.take({f"i{number}": state(NOW_MS) for number in range(200)})
+    assert len(trends) == 200
+    assert len(trends.trending(1_000)) == 200
