@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """The finished checkpoints under `<folder>/<job>/chk-<n>`, newest first. A checkpoint is finished by its _metadata."""
+    """The checkpoints under `<folder>/<job>/chk-<n>`, newest first; one is finished when it has its _metadata."""
     found = [metadata for metadata in folder.glob("*/chk-*/_metadata") if metadata.is_file()]
     return [metadata.parent for metadata in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
 
@@ -19,7 +19,7 @@ def choose(folder: Path, is_readable: Callable[[Path], bool]) -> Path | None:
 
 
 def forget_others(folder: Path, chosen: Path) -> None:
-    """Remove what earlier runs left, but for the run of the chosen checkpoint, so that restarts do not fill the disk."""
+    """Remove what earlier runs left, but for the run of the chosen checkpoint: restarts must not fill the disk."""
     for run in folder.iterdir():
         if run.is_dir() and run != chosen.parent:
             shutil.rmtree(run, ignore_errors=True)

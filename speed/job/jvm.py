@@ -21,10 +21,16 @@ def prepare_environment(settings: JobSettings) -> None:
     stand in PYTHONPATH. The log configuration writes JSON lines to standard output, which the supervisor collects;
     what the JVM writes to standard error is read by nobody.
     """
-    os.environ["PYTHONPATH"] = os.pathsep.join((sysconfig.get_path("purelib"), str(PROJECT_ROOT)))
-    os.environ["LOG4J_PROPERTIES"] = str(LOGGING)
-    os.environ["JVM_ARGS"] = " ".join(
-        (f"-Xmx{settings.heap_mb}m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
+    jvm_flags = (
+        f"-Xmx{settings.heap_mb}m",
+        "-XX:+UseSerialGC",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-Djava.awt.headless=true",
+    )
+    os.environ.update(  # noqa: TID251 - the one way to tell a child process that PyFlink starts
+        PYTHONPATH=os.pathsep.join((sysconfig.get_path("purelib"), str(PROJECT_ROOT))),
+        LOG4J_PROPERTIES=str(LOGGING),
+        JVM_ARGS=" ".join(jvm_flags),
     )
 
 
@@ -36,6 +42,7 @@ def flink_configuration(settings: JobSettings, resume_from: str | None) -> dict[
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "python.execution-mode": "thread",
+        "jobmanager.bind-host": "127.0.0.1",
         "rest.address": "127.0.0.1",
         "rest.bind-address": "127.0.0.1",
         "rest.port": str(settings.rest_port),

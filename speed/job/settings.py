@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +11,6 @@ from msgspec import Meta
 
 from domain.policies import Policies
 from schemas.errors import ConfigurationError
-
-Positive = Annotated[int, Meta(ge=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class JobSettings:
     managed_memory_mb: Annotated[int, Meta(ge=64)] = 256
     heap_mb: Annotated[int, Meta(ge=256)] = 768
     heartbeat: str | None = None
-    policies: Policies = Policies()
+    policies: Policies = field(default_factory=Policies)
 
 
 def read_settings(path: Path) -> JobSettings:

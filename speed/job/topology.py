@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from pyflink.common import Types, WatermarkStrategy
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
@@ -49,9 +49,8 @@ def read_topic(environment: StreamExecutionEnvironment, settings: JobSettings, t
 
 
 def by_key(rows: DataStream) -> KeyedStream:
-    """Keyed inside the JVM by the first field; the operator then gets the second. Saves a Python operator per key_by."""
-    jvm: Any = get_gateway().jvm
-    selector = jvm.KeyByKeySelector()
+    """Keyed by the first field, inside the JVM: a `key_by` would be a Python operator. What follows gets the second."""
+    selector = get_gateway().jvm.KeyByKeySelector()
     key_type = Types.ROW([Types.STRING()]).get_java_type_info()
     return KeyedStream(rows._j_data_stream.keyBy(selector, key_type), BYTES, rows)
 

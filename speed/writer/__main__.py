@@ -30,9 +30,12 @@ def main() -> int:
         signal.signal(number, lambda *_: stopped.set())
     prefix = settings.kafka.topic_prefix
     finisher = Finisher(settings.feast.project, settings.policies)
-    entities = {VISITOR_STATES.named(prefix).name: finisher.visitor, ITEM_STATES.named(prefix).name: finisher.item}
-    with closing(RedisFeatureSink(settings.redis, settings.feast.project)) as sink, closing(connect(settings.kafka)) as consumer:
-        FeatureWriter(consumer, sink, entities).run(stopped, heartbeat_path(settings.run_dir, "writer"))
+    finish = {VISITOR_STATES.named(prefix).name: finisher.visitor, ITEM_STATES.named(prefix).name: finisher.item}
+    with (
+        closing(RedisFeatureSink(settings.redis, settings.feast.project)) as sink,
+        closing(connect(settings.kafka)) as consumer,
+    ):
+        FeatureWriter(consumer, sink, finish).run(stopped, heartbeat_path(settings.run_dir, "writer"))
     return 0
 
 

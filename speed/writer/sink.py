@@ -86,7 +86,7 @@ class RedisFeatureSink:
         self._address = f"redis {settings.host}:{settings.port}"
         self._ttl_s = settings.row_ttl_s
         self._epoch_key = epoch_key(project)
-        self._client: Redis[bytes] = Redis(
+        self._client = Redis(
             host=settings.host, port=settings.port, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
         )
         self._script = ""

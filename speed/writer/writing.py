@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
@@ -21,7 +22,7 @@ from kafka.errors import KafkaError
 from domain.states import Row
 from infra import metrics
 from schemas.errors import DependencyError
-from speed.writer.finishing import FeatureUpdate, Finisher, covers, read_row
+from speed.writer.finishing import FeatureUpdate, covers, read_row
 from speed.writer.sink import FeatureSink, Written
 
 POLL_RECORDS_MAX: Final = 1_000
@@ -35,31 +36,44 @@ RETRIES_MAX: Final = 40
 
 log = logging.getLogger(__name__)
 
-Entity = Callable[[str, Row], FeatureUpdate]
+Answer = TypeVar("Answer")
+Finish = Callable[[str, Row], FeatureUpdate]
 
 
 class FeatureWriter:
     """Moves the changelog topics into the sink."""
 
-    def __init__(self, consumer: KafkaConsumer, sink: FeatureSink, entities: dict[str, Entity]) -> None:
-        """`entities` tells, by topic, how a key's row is finished."""
+    def __init__(self, consumer: KafkaConsumer, sink: FeatureSink, finish: Mapping[str, Finish]) -> None:
+        """`finish` tells, by topic, how the row of a key becomes features."""
         self._consumer = consumer
         self._sink = sink
-        self._entities = entities
+        self._finish = finish
         self._assigned = _Assigned()
         self._epoch = ""
         self._committed_at_s = self._watched_at_s = 0.0
         self._dirty = False
 
     def run(self, stopped: Event, heartbeat: Path) -> None:
-        """Until `stopped`. Raises DependencyError when the store stays away, ConsistencyError on a row it cannot read."""
+        """Until `stopped`.
+
+        Raises:
+            DependencyError: the store stays away, or a topic does not exist.
+            ConsistencyError: a row cannot be read or stored.
+        """
         self._epoch = self._patiently(self._sink.epoch)
-        self._consumer.subscribe(list(self._entities), listener=self._assigned)
+        for topic in self._finish:
+            self._patiently(partial(self._know, topic))
+        self._consumer.subscribe(list(self._finish), listener=self._assigned)
         while not stopped.is_set():
             self.step()
             if time.monotonic() - self._watched_at_s >= WATCH_PERIOD_S:
                 self._watch(heartbeat)
         self._commit()
+
+    def _know(self, topic: str) -> None:
+        """Learn the topic's partitions before joining the group: else the first assignment may be empty for long."""
+        if not self._consumer.partitions_for_topic(topic):
+            raise DependencyError(f"kafka topic {topic}", "does not exist", "run `python -m infra.processes.topics`")
 
     def step(self) -> None:
         """One batch."""
@@ -83,8 +97,8 @@ class FeatureWriter:
 
     def _take(self, records: Iterable[Any]) -> None:
         started_at_s = time.perf_counter()
-        updates = [self._entities[topic](key, row) for (topic, key), row in newest_rows(records).items()]
-        written = self._patiently(lambda: self._sink.write(updates))
+        updates = [self._finish[topic](key, row) for (topic, key), row in newest_rows(records).items()]
+        written = self._patiently(partial(self._sink.write, updates))
         self._observe(updates, written, time.perf_counter() - started_at_s)
         self._dirty = True
         if written.epoch != self._epoch:
@@ -136,14 +150,15 @@ class FeatureWriter:
             if any(outcomes):
                 metrics.WRITER_FRESHNESS_SECONDS.observe(max(now_ms - update.received_at_ms, 0) / 1_000)
 
-    def _patiently(self, ask: Callable[[], Any]) -> Any:
+    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask again and again, with growing pauses, while what we depend on is away."""
         pause_s = RETRY_FIRST_S
         for attempt in range(RETRIES_MAX):
             try:
                 return ask()
             except DependencyError as error:
                 if attempt == 0:
-                    log.warning("store.missed", extra={"problem": str(error)})
+                    log.warning("dependency.missed", extra={"problem": str(error)})
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, RETRY_LONGEST_S)
         return ask()
