@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
@@ -44,6 +44,21 @@ POLL_TIMEOUT_MS: Final = 200
 RETRY_S: Final = 1.0
 
 log = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """The topic, as `batch.lake.source.InteractionLog` reads it. DependencyError: it does not answer."""
+
+    topic: str
+
+    def bounds(self) -> dict[int, tuple[int, int]]:
+        """For each partition the oldest offset that is still there, and the offset that the next record will get."""
+
+    def seek(self, positions: Mapping[int, int]) -> None:
+        """Read every partition from its position on."""
+
+    def poll(self, timeout_ms: int, records_max: int) -> list[Any]:
+        """The next records, of each partition in offset order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +95,7 @@ class Archiver:
     def __init__(
         self,
         lake: Lake,
-        source: InteractionLog,
+        source: Source,
         policies: Policies,
         batch: BatchSettings,
         clock: Callable[[], int] = now_ms,
@@ -106,6 +121,8 @@ class Archiver:
 
     def run_to_end(self) -> None:
         """Archive at least all that the topic holds now, and return."""
+        self._recover()
+        self._take_mark()
         goal, never = self._mark, Event()
         while not goal.is_passed_by(self._committed):
             self._recover()
