@@ -19,6 +19,7 @@ from feast import (
     RepoConfig,
     ValueType,
 )
+from feast.feature_view_projection import FeatureViewProjection
 from feast.types import Array, FeastType, Float64, Int64, String
 
 from domain.aggregates import ColumnType
@@ -133,7 +134,7 @@ def _merged(
 ) -> CatalogueView:
     """Without descriptions of the fields: Feast drops them here, and would then find the view changed at each apply."""
     fields = [Field(name=name, dtype=FEAST_TYPES[column_type]) for name, column_type in view.columns]
-    return CatalogueView(
+    merged = CatalogueView(
         name=view.name,
         entities=[entity],
         sources=[views[view.history.name], views[view.recent.name]],
@@ -143,6 +144,8 @@ def _merged(
         udf_string=source,
         description=view.description,
     )
+    merged.projection = FeatureViewProjection.from_definition(merged)  # the constructor's includes the join key
+    return merged
 
 
 def _fields(columns: Iterable[tuple[str, ColumnType]]) -> list[Field]:

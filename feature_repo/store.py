@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from pathlib import Path
 from typing import Any, Protocol
@@ -106,3 +107,8 @@ def register(settings: StoreSettings) -> FeatureStore:
         warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
         store.apply(list(define(settings.offline_dir.resolve())))
     return store
+
+
+def close_store(store: FeatureStore) -> None:
+    """Close the store's connections."""
+    asyncio.run(store.close())

@@ -1,0 +1,241 @@
+"""Feast over the real Redis and Cassandra: the stock SDK reads what each layer wrote, and nobody else may write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from cassandra.cluster import Cluster
+from feast import FeatureStore
+from feast.data_source import PushMode
+from redis import Redis
+
+from domain.features import JOIN_KEYS, Entity
+from domain.merge import merge_cells, session_cells
+from domain.reference import merged_values
+from feature_repo.layout import EntityKeys
+from feature_repo.layout.keys import table_name
+from feature_repo.offline import TIMESTAMP_COLUMN, arrow_schema, offline_path
+from feature_repo.online_store import SpeedOwnedView
+from feature_repo.store import close_store, configuration, open_store, register
+from feature_repo.views import (
+    ITEM_PROFILE,
+    ITEM_STATS,
+    ITEM_TREND,
+    VISITOR_HISTORY,
+    VISITOR_PROFILE,
+    VISITOR_RECENT,
+    VISITOR_SESSION,
+    View,
+)
+from infra.settings import CassandraSettings, RedisSettings, Settings
+from schemas.errors import ConfigurationError, DependencyError
+from tests.builders import fact
+from tests.rows import POLICIES, day_events, history_cells, item_row, recent_cells, visitor_row
+from tests.servers import instance_in
+
+BATCH_VIEWS = [VISITOR_HISTORY.name, ITEM_PROFILE.name]
+CUTOFF = datetime(2025, 6, 17, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def store(
+    module_settings: Settings, redis_server: RedisSettings, cassandra: CassandraSettings
+) -> Iterator[FeatureStore]:
+    """A registered feature store that the tests of this module share; each uses entities of its own."""
+    store = register(module_settings)
+    yield store
+    close_store(store)
+
+
+def write_as_the_writer(settings: Settings, view: View, key: str, cells: dict[str, Any], *, at_ms: int = 1) -> None:
+    flat = view.layout().encode(cells, at_ms)
+    with Redis(settings.redis.host, settings.redis.port) as redis:
+        keys = EntityKeys(settings.feast.project, view.join_key)
+        redis.hset(keys.key(key), items=flat)
+
+
+def write_parquet(settings: Settings, view: View, rows: dict[str, dict[str, Any]], *, at: datetime = CUTOFF) -> None:
+    records = [{view.join_key: key, TIMESTAMP_COLUMN: at, **cells} for key, cells in rows.items()]
+    path = Path(offline_path(settings.offline_dir, view.name))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(records, schema=arrow_schema(view)), path)
+
+
+def materialize(store: FeatureStore, views: list[str] | None = None) -> None:
+    store.materialize(CUTOFF - timedelta(days=1), CUTOFF + timedelta(days=1), feature_views=views)
+
+
+def read(store: FeatureStore, service: str, entity: Entity, key: str) -> dict[str, Any]:
+    answer = store.get_online_features(store.get_feature_service(service), [{JOIN_KEYS[entity]: key}]).to_dict()
+    return {name: values[0] for name, values in answer.items() if name != JOIN_KEYS[entity]}
+
+
+def read_view(store: FeatureStore, view: View, key: str) -> dict[str, Any]:
+    wanted = [f"{view.name}:{name}" for name, _ in view.columns]
+    answer = store.get_online_features(wanted, [{view.join_key: key}]).to_dict()
+    return {name: answer[name][0] for name, _ in view.columns}
+
+
+def nothing(view: View) -> dict[str, Any]:
+    return {name: None for name, _ in view.columns}
+
+
+def test_the_sdk_reads_what_the_feature_writer_wrote(store: FeatureStore, module_settings: Settings) -> None:
+    row = visitor_row(days=(1, 2, 3))
+    session = session_cells(row, POLICIES)
+    assert session is not None
+    write_as_the_writer(module_settings, VISITOR_SESSION, "ada", session)
+    write_as_the_writer(module_settings, VISITOR_RECENT, "ada", recent_cells("visitor", row))
+    assert read_view(store, VISITOR_SESSION, "ada") == session
+    assert read_view(store, VISITOR_RECENT, "ada") == recent_cells("visitor", row)
+
+
+def test_materialised_parquet_is_read_by_the_sdk_and_by_the_layout(
+    store: FeatureStore, module_settings: Settings
+) -> None:
+    rows = {f"item-{days}": history_cells("item", days=range(days)) for days in (1, 2, 3)}
+    write_parquet(module_settings, ITEM_PROFILE, rows)
+    materialize(store, [ITEM_PROFILE.name])
+    for key, cells in rows.items():
+        assert read_view(store, ITEM_PROFILE, key) == cells
+        assert ITEM_PROFILE.layout().decode_cells(stored_cells(module_settings, ITEM_PROFILE, key)) == cells
+
+
+def stored_cells(settings: Settings, view: View, key: str) -> list[tuple[str, bytes]]:
+    """The raw rows of Cassandra's partition."""
+    cluster = Cluster([settings.cassandra.host], port=settings.cassandra.port, protocol_version=5)
+    try:
+        session = cluster.connect(settings.cassandra.keyspace)
+        partition = EntityKeys(settings.feast.project, view.join_key).partition(key)
+        table = table_name(settings.feast.project, view.name)
+        found = session.execute(f"SELECT feature_name, value FROM {table} WHERE entity_key = %s", (partition,))
+        return [(cell.feature_name, cell.value) for cell in found]
+    finally:
+        cluster.shutdown()
+
+
+def test_a_later_batch_replaces_the_row_of_an_earlier_one(store: FeatureStore, module_settings: Settings) -> None:
+    for days in (1, 2):
+        cells = history_cells("visitor", days=range(days))
+        write_parquet(module_settings, VISITOR_HISTORY, {"grace": cells}, at=CUTOFF + timedelta(hours=days))
+        materialize(store, [VISITOR_HISTORY.name])
+        assert read_view(store, VISITOR_HISTORY, "grace") == cells
+
+
+@pytest.mark.parametrize("covered", [0, 2, 4], ids=lambda days: f"batch_covers_{days}_days")
+def test_the_merged_view_equals_the_rule_and_the_naive_reference(
+    store: FeatureStore, module_settings: Settings, covered: int
+) -> None:
+    key, recent = f"merged-{covered}", recent_cells("visitor", visitor_row(days=range(4)))
+    history = history_cells("visitor", days=range(covered)) if covered else None
+    write_as_the_writer(module_settings, VISITOR_RECENT, key, recent)
+    if history:
+        write_parquet(module_settings, VISITOR_HISTORY, {key: history})
+        materialize(store, [VISITOR_HISTORY.name])
+    answer = read(store, "session_v1", "visitor", key)
+    profile = {name: answer[name] for name, _ in VISITOR_PROFILE.columns}
+    assert profile == merge_cells("visitor", history, recent)
+    facts = [fact(event_id, received_at_ms=one["at_ms"], **one) for event_id, one in day_events(range(4))]
+    naive = merged_values("visitor", facts, profile["as_of_ms"], POLICIES)
+    assert {name: profile[name] for name in naive} == naive
+
+
+def test_the_items_service_merges_profile_and_trend(store: FeatureStore, module_settings: Settings) -> None:
+    history, recent = history_cells("item", days=range(2)), recent_cells("item", item_row(days=range(4)))
+    write_parquet(module_settings, ITEM_PROFILE, {"book": history})
+    materialize(store, [ITEM_PROFILE.name])
+    write_as_the_writer(module_settings, ITEM_TREND, "book", recent)
+    assert read(store, "item_v1", "item", "book") == merge_cells("item", history, recent)
+    assert [name for name, _ in ITEM_STATS.columns] == list(merge_cells("item", history, recent))
+
+
+def test_an_unknown_visitor_has_no_values_and_an_empty_profile(store: FeatureStore) -> None:
+    answer = read(store, "session_v1", "visitor", "nobody")
+    assert answer == nothing(VISITOR_SESSION) | merge_cells("visitor", None, None)
+
+
+def test_many_entities_are_read_at_once_in_order(store: FeatureStore, module_settings: Settings) -> None:
+    for number in (1, 3):
+        cells = session_cells(visitor_row(days=(1,), each=number), POLICIES)
+        assert cells is not None
+        write_as_the_writer(module_settings, VISITOR_SESSION, f"visitor-{number}", cells)
+    keys = [{"visitor_id": f"visitor-{number}"} for number in (3, 2, 1)]
+    answer = store.get_online_features(["visitor_session:session_length"], keys).to_dict()
+    assert answer["session_length"] == [3, None, 1]
+
+
+def test_nobody_writes_a_speed_owned_view_through_feast(store: FeatureStore, module_settings: Settings) -> None:
+    session = session_cells(visitor_row(days=(1,)), POLICIES)
+    assert session is not None
+    write_as_the_writer(module_settings, VISITOR_SESSION, "owned", session)
+    intruder = {**session, "session_length": 999}
+    frame = pd.DataFrame([{"visitor_id": "owned", TIMESTAMP_COLUMN: CUTOFF, **intruder}])
+    with pytest.raises(SpeedOwnedView, match="only the feature writer"):
+        store.write_to_online_store(VISITOR_SESSION.name, frame)
+    with pytest.raises(SpeedOwnedView):
+        store.push(f"{VISITOR_SESSION.name}_push", frame, to=PushMode.ONLINE)
+    write_parquet(module_settings, VISITOR_SESSION, {"owned": intruder})
+    with pytest.raises(SpeedOwnedView, match="feast materialize START END --views visitor_history"):
+        materialize(store, [VISITOR_SESSION.name])
+    assert read_view(store, VISITOR_SESSION, "owned") == session
+
+
+def test_a_bare_materialize_loads_the_batch_views_only(settings: Settings, store: FeatureStore) -> None:
+    own = register(settings)
+    try:
+        history, profile = history_cells("visitor", days=(0,)), history_cells("item", days=(0,))
+        write_parquet(settings, VISITOR_HISTORY, {"ada": history})
+        write_parquet(settings, ITEM_PROFILE, {"book": profile})
+        materialize(own)
+        assert read_view(own, VISITOR_HISTORY, "ada") == history
+        assert read_view(own, ITEM_PROFILE, "book") == profile
+        assert read_view(own, VISITOR_SESSION, "ada") == nothing(VISITOR_SESSION)
+    finally:
+        close_store(own)
+
+
+def test_registering_again_changes_nothing(store: FeatureStore, module_settings: Settings) -> None:
+    before = described(store)
+    again = register(module_settings)
+    assert described(again) == before
+    close_store(again)
+
+
+def described(store: FeatureStore) -> dict[str, Any]:
+    views = [*store.list_feature_views(), *store.list_on_demand_feature_views()]
+    services = {service.name: len(service.feature_view_projections) for service in store.list_feature_services()}
+    return {view.name: (view.current_version_number, len(view.features)) for view in views} | services
+
+
+def test_reading_leaves_the_callers_configuration_alone(store: FeatureStore, module_settings: Settings) -> None:
+    read(store, "session_v1", "visitor", "nobody")
+    assert store.config.online_store.stores == configuration(module_settings)["online_store"]["stores"]
+    assert type(store.config.online_store).__name__ == "RoutedOnlineStoreConfig"
+
+
+@pytest.mark.parametrize("server", ["redis", "cassandra"])
+def test_a_server_that_is_away_is_named(store: FeatureStore, module_settings: Settings, server: str) -> None:
+    absent = getattr(instance_in(module_settings.state_dir), server)
+    elsewhere = module_settings.model_copy(update={server: absent})
+    view = VISITOR_SESSION if server == "redis" else VISITOR_HISTORY
+    lost = open_store(elsewhere)
+    with pytest.raises(DependencyError, match=rf"{server} 127\.0\.0\.1:{absent.port}.*FIRTH_{server.upper()}__PORT"):
+        read_view(lost, view, "ada")
+    close_store(lost)
+
+
+def test_a_view_whose_table_is_absent_tells_to_register(store: FeatureStore, module_settings: Settings) -> None:
+    elsewhere = module_settings.model_copy(
+        update={"cassandra": module_settings.cassandra.model_copy(update={"keyspace": "never_registered"})}
+    )
+    unregistered = open_store(elsewhere)
+    with pytest.raises(ConfigurationError, match="python -m feature_repo apply"):
+        read_view(unregistered, VISITOR_HISTORY, "ada")
+    close_store(unregistered)
