@@ -38,7 +38,7 @@ up: setup ## start Kafka, Cassandra, Redis, Flink, the writers and the servers
 
 .PHONY: down
 down: ## stop what `make up` or `make demo` started; its state stays
-	@if [ -x $(MAIN) ]; then $(FIRTH) down; fi
+	@if [ -x $(MAIN) ] && [ -d .firth/var ]; then $(FIRTH) down; fi
 
 # --- prove ------------------------------------------------------------------------------------------------------
 
