@@ -52,12 +52,6 @@ def knn_of(log: list[PastSession], policy: SessionKnnPolicy) -> SessionKnn:
     return SessionKnn.build(SessionLog.of((past.ended_at_ms, past.items) for past in log), ITEMS, policy)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled_kernel() -> None:
-    """Compiling takes seconds the first time; hypothesis must not count them as a slow example."""
-    knn_of([], SessionKnnPolicy()).warm()
-
-
 @given(logs, queries, policies, st.integers(0, ITEMS + 2))
 def test_the_kernel_ranks_exactly_as_the_reference(
     log: list[PastSession], query: tuple[int, ...], policy: SessionKnnPolicy, k: int
