@@ -1,0 +1,1 @@
+"""The catalogue as native Spark columns, held equal to `domain.reference` by the tests. Imports pyspark, `domain` and `schemas`."""

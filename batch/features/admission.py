@@ -1,0 +1,89 @@
+"""Rule 1 in native Spark columns: which records count, equal to `domain.reference.admitted`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from batch.features.facts import ORDER
+from domain.facts import Stamp
+from domain.policies import BucketPolicy, Policies
+from domain.reference import LogRecord
+from domain.reference import admitted as admitted_by_reference
+from schemas.events import InteractionEvent
+
+
+def admitted(facts: DataFrame, policies: Policies) -> DataFrame:
+    """The facts that count, partitioned by visitor.
+
+    Without a flood, admission is native. A visitor who may exceed the bound of a bucket goes through the reference
+    itself: a flooded record is not remembered, so there the two rules cannot be told apart.
+    """
+    by_visitor = facts.repartition("visitor_id")
+    crowded = (
+        facts.groupBy("visitor_id", "bucket_ms")
+        .count()
+        .where(F.col("count") > policies.admission.admitted_max)
+        .select("visitor_id")
+        .distinct()
+    )
+    robots = [row.visitor_id for row in crowded.collect()]
+    if not robots:
+        return _without_duplicates(by_visitor, policies.bucket)
+    suspects = F.broadcast(facts.sparkSession.createDataFrame([(robot,) for robot in robots], "visitor_id string"))
+    orderly = by_visitor.join(suspects, "visitor_id", "left_anti")
+    disorderly = by_visitor.join(suspects, "visitor_id", "left_semi")
+    screened = disorderly.groupBy("visitor_id").applyInPandas(_by_reference(policies), facts.schema)
+    return _without_duplicates(orderly, policies.bucket).unionByName(screened).repartition("visitor_id")
+
+
+def _without_duplicates(facts: DataFrame, policy: BucketPolicy) -> DataFrame:
+    """The first record of each event id, and again one that comes more than `dedup` buckets after an admitted one.
+
+    Of one bucket only the first record of an id can be admitted: whatever refuses it, refuses the later ones. So the
+    fold over earlier records sees at most one a bucket.
+    """
+    same_event = Window.partitionBy("visitor_id", "event_id")
+    same_bucket = Window.partitionBy("visitor_id", "event_id", "bucket_ms")
+    ranked = facts.withColumn("_place", F.row_number().over(same_bucket.orderBy(*ORDER)))
+    earlier = F.collect_list("bucket_ms").over(same_event.orderBy(*ORDER))  # with the record's own, which is last
+    firsts = ranked.where(F.col("_place") == 1).withColumn("_buckets", earlier)
+    is_admitted = (F.size("_buckets") == 1) | _last_is_admitted(F.col("_buckets"), policy)
+    return firsts.where(is_admitted).drop("_place", "_buckets")
+
+
+def _last_is_admitted(buckets: Column, policy: BucketPolicy) -> Column:
+    """Fold buckets in offset order into the admitted ones; the last is admitted when it ends the result."""
+    remembered_ms = policy.dedup * policy.period_ms
+
+    def take(kept: Column, bucket: Column) -> Column:
+        is_duplicate = F.exists(kept, lambda before: (before >= bucket - remembered_ms) & (before <= bucket))
+        return F.when(is_duplicate, kept).otherwise(F.concat(kept, F.array(bucket)))
+
+    kept = F.aggregate(buckets, F.array().cast("array<bigint>"), take)
+    return F.element_at(kept, -1) == F.element_at(buckets, -1)
+
+
+def _by_reference(policies: Policies) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    def screen(facts: pd.DataFrame) -> pd.DataFrame:
+        stamps = zip(facts["received_at_ms"], facts["partition"], facts["offset"], strict=True)
+        records = [
+            LogRecord(_skeleton(visitor_id, event_id), Stamp(int(received), int(partition), int(offset)))
+            for visitor_id, event_id, (received, partition, offset) in zip(
+                facts["visitor_id"], facts["event_id"], stamps, strict=True
+            )
+        ]
+        kept = {(one.stamp.partition, one.stamp.offset) for one in admitted_by_reference(records, policies)}
+        places: list[Any] = list(zip(facts["partition"], facts["offset"], strict=True))
+        return facts[[place in kept for place in places]]
+
+    return screen
+
+
+def _skeleton(visitor_id: str, event_id: str) -> InteractionEvent:
+    """An event with what admission looks at."""
+    return InteractionEvent(event_id=event_id, visitor_id=visitor_id, item_id="-", kind="view", occurred_at_ms=0)

@@ -1,0 +1,61 @@
+"""A seeded log with everything that makes admission and folding hard, and the lake that holds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from batch.lake.table import HISTORY_PARTITION, Lake, to_rows
+from domain.facts import Stamp
+from domain.policies import AdmissionPolicy, BucketPolicy, Policies, SessionPolicy
+from domain.reference import LogRecord
+from schemas.events import KINDS, InteractionContext
+from tests.builders import START_MS, interaction
+
+PERIOD_MS = 3_600_000
+POLICIES = Policies(
+    bucket=BucketPolicy(period_ms=PERIOD_MS, kept=8, dedup=1),
+    session=SessionPolicy(gap_ms=600_000),
+    admission=AdmissionPolicy(admitted_max=30),
+)
+CATEGORIES = ("crime", "drama", "éa", "Zoo", "ab", "a")
+
+
+def generated_log(seed: int, *, records: int = 900, buckets: int = 9) -> list[LogRecord]:
+    """Duplicates near and far, a flood, several partitions and gaps between buckets, history, and silent events."""
+    random = Random(seed)
+    log = []
+    for offset in range(records):
+        history = offset < records // 4
+        bucket = random.choice((0, 1, 3)) if history else 40 + min(int(random.expovariate(0.4)), buckets)
+        received_at_ms = START_MS + bucket * PERIOD_MS + random.randrange(PERIOD_MS)
+        log.append(_record(random, HISTORY_PARTITION if history else offset % 2, offset, received_at_ms))
+    return log
+
+
+def _record(random: Random, partition: int, offset: int, received_at_ms: int) -> LogRecord:
+    visitor = "robot" if random.random() < 0.15 else f"v{random.randrange(25)}"
+    event = interaction(
+        f"e{random.randrange(12)}" if random.random() < 0.3 else f"unique{offset}",
+        visitor=visitor,
+        item=f"i{int(random.expovariate(0.2))}",
+        kind=random.choice(KINDS),
+        at_ms=received_at_ms if partition < 0 else received_at_ms - random.choice((0, 5, 1_000, 10_000_000)),
+        value=random.choice((None, 0.0, 2.5, 0.0000005, 0.0000015, -19.99, 1e9 / 3)),
+        session_id=random.choice((None, None, "s1", "s2")),
+        personalise=random.random() > 0.1,
+        context=InteractionContext(
+            categories=tuple(random.choices(CATEGORIES, k=random.randrange(4))),
+            utc_offset_min=random.choice((0, -840, 840, 345)),
+        ),
+    )
+    return LogRecord(event, Stamp(received_at_ms, partition, offset))
+
+
+def lake_of(folder: Path, log: list[LogRecord], policies: Policies = POLICIES) -> Lake:
+    """The lake with these records, in two commits and in no order."""
+    lake = Lake.open(folder, policies.bucket)
+    shuffled = Random(0).sample(log, len(log))
+    for part in (shuffled[::2], shuffled[1::2]):
+        lake.append([to_rows(part, policies.bucket)], {})
+    return lake
