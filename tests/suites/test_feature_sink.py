@@ -1,0 +1,202 @@
+"""The contract of a feature sink, on the one in memory and on Redis: no delivery moves a row backwards."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pytest
+from redis import Redis
+
+from infra.settings import Settings
+from speed.writer.finishing import FeatureUpdate, ViewRow, covers
+from speed.writer.sink import FeatureSink, RedisFeatureSink, Written, offsets_field
+
+
+class ReadableSink(Protocol):
+    """A sink whose content a test can look at and wipe."""
+
+    sink: FeatureSink
+
+    def read(self, key: bytes, field: bytes) -> bytes | None: ...
+
+    def wipe(self) -> None: ...
+
+
+@dataclass
+class MemorySink:
+    """The contract in its most obvious form."""
+
+    rows: dict[tuple[bytes, str], FeatureUpdate] = field(default_factory=dict)
+    fields: dict[tuple[bytes, bytes], bytes] = field(default_factory=dict)
+    wiped: int = 0
+
+    @property
+    def sink(self) -> FeatureSink:
+        return self
+
+    def epoch(self) -> str:
+        return f"epoch-{self.wiped}"
+
+    def write(self, updates: Sequence[FeatureUpdate]) -> Written:
+        outcomes = [[self._put(update, row) for row in update.rows] for update in updates]
+        return Written(outcomes, self.epoch())
+
+    def _put(self, update: FeatureUpdate, row: ViewRow) -> bool:
+        stored = self.rows.get((update.key, row.view))
+        if stored is not None and not covers(update.offsets, stored.offsets):
+            return False
+        self.rows[update.key, row.view] = update
+        self.fields |= {
+            (update.key, name): value for name, value in zip(row.fields[::2], row.fields[1::2], strict=True)
+        }
+        return True
+
+    def read(self, key: bytes, field: bytes) -> bytes | None:
+        return self.fields.get((key, field))
+
+    def wipe(self) -> None:
+        self.rows.clear()
+        self.fields.clear()
+        self.wiped += 1
+
+
+@dataclass
+class RedisSink:
+    """The real one."""
+
+    sink: RedisFeatureSink
+    client: Any
+
+    def read(self, key: bytes, field: bytes) -> bytes | None:
+        value: bytes | None = self.client.hget(key, field)
+        return value
+
+    def wipe(self) -> None:
+        self.client.flushall()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request: pytest.FixtureRequest) -> Iterator[ReadableSink]:
+    if request.param == "memory":
+        yield MemorySink()
+        return
+    request.getfixturevalue("redis_server")
+    settings: Settings = request.getfixturevalue("settings")
+    with (
+        closing(RedisFeatureSink(settings.redis, settings.feast.project)) as sink,
+        closing(Redis(host=settings.redis.host, port=settings.redis.port)) as client,
+    ):
+        client.flushall()
+        yield RedisSink(sink, client)
+
+
+def update(offsets: dict[int, int], value: bytes = b"v", *, key: bytes = b"ada", views: str = "v") -> FeatureUpdate:
+    """One field `f:<view>` per view named by a letter."""
+    rows = tuple(ViewRow(view, [f"f:{view}".encode(), value]) for view in views)
+    return FeatureUpdate(key, offsets, 0, rows)
+
+
+def written(store: ReadableSink, *updates: FeatureUpdate) -> list[list[bool]]:
+    return store.sink.write(updates).outcomes
+
+
+def test_a_first_row_is_written(store: ReadableSink) -> None:
+    assert written(store, update({0: 1}, b"first")) == [[True]]
+    assert store.read(b"ada", b"f:v") == b"first"
+
+
+def test_a_newer_row_replaces_an_older_one(store: ReadableSink) -> None:
+    written(store, update({0: 1}, b"old"))
+    assert written(store, update({0: 2}, b"new")) == [[True]]
+    assert store.read(b"ada", b"f:v") == b"new"
+
+
+def test_an_older_row_does_not_overwrite(store: ReadableSink) -> None:
+    written(store, update({0: 2}, b"new"))
+    assert written(store, update({0: 1}, b"zombie")) == [[False]]
+    assert store.read(b"ada", b"f:v") == b"new"
+
+
+def test_a_row_that_is_newer_in_one_partition_and_older_in_another_does_not_overwrite(store: ReadableSink) -> None:
+    written(store, update({0: 5, 1: 5}, b"both"))
+    assert written(store, update({0: 9, 1: 4}, b"half"), update({0: 9}, b"less")) == [[False], [False]]
+    assert store.read(b"ada", b"f:v") == b"both"
+
+
+def test_a_row_with_one_more_partition_is_newer(store: ReadableSink) -> None:
+    written(store, update({0: 5}, b"one"))
+    assert written(store, update({0: 5, 3: 0}, b"two")) == [[True]]
+
+
+def test_the_same_row_again_changes_nothing(store: ReadableSink) -> None:
+    written(store, update({0: 5}, b"same"), update({0: 5}, b"same"))
+    assert store.read(b"ada", b"f:v") == b"same"
+
+
+def test_offsets_above_32_bits_are_compared_exactly(store: ReadableSink) -> None:
+    high = 1 << 50
+    written(store, update({0: high + 1}, b"new"))
+    assert written(store, update({0: high}, b"old")) == [[False]]
+
+
+def test_entities_do_not_touch_each_other(store: ReadableSink) -> None:
+    written(store, update({0: 5}, b"ada"), update({0: 1}, b"bob", key=b"bob"))
+    assert (store.read(b"ada", b"f:v"), store.read(b"bob", b"f:v")) == (b"ada", b"bob")
+
+
+def test_each_view_of_an_entity_has_offsets_of_its_own(store: ReadableSink) -> None:
+    written(store, update({0: 5}, b"first", views="a"))
+    assert written(store, update({0: 3}, b"late", views="ab")) == [[False, True]]
+    assert (store.read(b"ada", b"f:a"), store.read(b"ada", b"f:b")) == (b"first", b"late")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_in_any_order_and_however_often_the_row_that_includes_most_stays(
+    store: ReadableSink, order: tuple[int, ...]
+) -> None:
+    rows = [update({0: 1}, b"1"), update({0: 4}, b"4"), update({0: 4, 1: 2}, b"6"), update({0: 7, 1: 2}, b"9")]
+    for index in order + order:
+        written(store, rows[index])
+    assert store.read(b"ada", b"f:v") == b"9"
+
+
+def test_the_epoch_stays_while_the_store_does_and_changes_when_it_is_wiped(store: ReadableSink) -> None:
+    before = store.sink.epoch()
+    assert store.sink.epoch() == before
+    assert store.sink.write([update({0: 1})]).epoch == before
+    store.wipe()
+    assert store.sink.write([update({0: 1})]).epoch != before
+    assert store.sink.epoch() != before
+
+
+def test_nothing_to_write_is_no_error(store: ReadableSink) -> None:
+    assert written(store) == []
+
+
+# --- Redis alone ---
+
+
+def redis_only(settings: Settings) -> tuple[RedisFeatureSink, Any]:
+    return RedisFeatureSink(settings.redis, settings.feast.project), Redis(port=settings.redis.port)
+
+
+@pytest.mark.usefixtures("redis_server")
+def test_redis_forgets_a_row_after_its_time_to_live(settings: Settings) -> None:
+    sink, client = redis_only(settings)
+    with closing(sink), closing(client):
+        sink.write([update({0: 1}, key=b"mortal")])
+        assert 0 < client.ttl(b"mortal") <= settings.redis.row_ttl_s
+
+
+@pytest.mark.usefixtures("redis_server")
+def test_redis_that_lost_its_scripts_is_taught_again(settings: Settings) -> None:
+    sink, client = redis_only(settings)
+    with closing(sink), closing(client):
+        sink.write([update({0: 1}, key=b"taught")])
+        client.script_flush()
+        assert sink.write([update({0: 2}, key=b"taught")]).outcomes == [[True]]
+        assert client.hget(b"taught", offsets_field("v")) == b"\x81\x00\x02"
