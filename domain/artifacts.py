@@ -1,21 +1,20 @@
-"""Artifacts: a trained model, its vocabulary and what is known of how it was made, in one folder that never changes.
+"""An artifact: the models of one daily run, with the vocabulary, the fingerprint of the catalogue and the metrics.
 
-A folder of artifacts holds one folder a version, and a file `current` that names the version to serve. An artifact is
-written beside its place and renamed into it; `current` is replaced atomically. So a reader sees a whole one or none.
+A folder named after its version holds the files and, last written, `manifest.json`. It never changes. `current`,
+beside the folders, names the version that is served; whoever publishes replaces that one file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 import msgspec
 
-from domain.features import AGGREGATED, SESSION
+from domain.features import AGGREGATED, JOIN_KEYS, batch_view_columns, session_view_columns, stream_view_columns
 from domain.recommenders.popularity import Popularity
 from domain.recommenders.session_knn import SessionKnn
 from domain.recommenders.vocabulary import Vocabulary
@@ -23,11 +22,19 @@ from schemas.errors import ConsistencyError
 
 MANIFEST: Final = "manifest.json"
 CURRENT: Final = "current"
-READ_BYTES: Final = 1 << 20
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is known of an artifact. `files` maps each file to its SHA-256; `metrics` are of the offline evaluation."""
+class BrokenArtifact(ConsistencyError):
+    """An artifact is not what its manifest says, or was made for another catalogue of features."""
+
+    def __init__(self, folder: Path, problem: str) -> None:
+        self.folder = folder
+        self.problem = problem
+        super().__init__(f"artifact {folder}: {problem}; run `python -m batch daily --fresh` with this version")
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an artifact is, and what it was made of. `files` maps names to SHA-256 digests."""
 
     version: str
     created_at_ms: int
@@ -35,13 +42,26 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lake_version: int
     catalogue_fingerprint: str
     files: dict[str, str]
-    counts: dict[str, int]
     metrics: dict[str, float]
+    counts: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+def catalogue_fingerprint() -> str:
+    """SHA-256 over what the features are and how they are stored, whatever is said about them."""
+    features = [(feature.name, feature.entity, repr(feature.aggregate)) for feature in AGGREGATED]
+    columns = [[*batch_view_columns(entity), *stream_view_columns(entity)] for entity in JOIN_KEYS]
+    return hashlib.sha256(msgspec.json.encode([features, columns, session_view_columns()])).hexdigest()
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Artifact:
-    """A loaded artifact: dense ids of `session_knn` and `popularity` are those of `vocabulary`."""
+    """The models of one version, in memory, all over one vocabulary."""
 
     manifest: Manifest
     vocabulary: Vocabulary
@@ -50,83 +70,63 @@ class Artifact:
 
     @property
     def version(self) -> str:
-        """The artifact's name."""
+        """The name of the version."""
         return self.manifest.version
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read and check an artifact.
+        """The artifact in `folder`, every file checked.
 
         Raises:
-            ConsistencyError: it is incomplete, a file is not the one that the manifest names, or it was made for
-                another feature catalogue.
+            ConsistencyError: a file is missing or has another checksum, or the catalogue has changed since.
         """
         manifest = read_manifest(folder)
-        expected = catalogue_fingerprint()
-        if manifest.catalogue_fingerprint != expected:
-            raise ConsistencyError(
-                f"artifact {manifest.version} was made for catalogue {manifest.catalogue_fingerprint[:12]}, "
-                f"this code has {expected[:12]}: run `python -m batch daily` with this version"
-            )
+        if manifest.catalogue_fingerprint != catalogue_fingerprint():
+            raise BrokenArtifact(folder, "it was made for another catalogue of features")
         for name, digest in manifest.files.items():
-            if not (folder / name).is_file() or sha256(folder / name) != digest:
-                raise ConsistencyError(f"artifact {manifest.version}: {name} is damaged or missing: publish it again")
-        return cls(manifest, Vocabulary.load(folder), SessionKnn.load(folder), Popularity.load(folder))
+            path = folder / name
+            if not path.is_file() or digest_of(path) != digest:
+                raise BrokenArtifact(folder, f"{name} is missing or not the one that the manifest names")
+        artifact = cls(manifest, Vocabulary.load(folder), SessionKnn.load(folder), Popularity.load(folder))
+        sizes = {
+            len(artifact.vocabulary),
+            artifact.session_knn.index.items_count,
+            len(artifact.popularity.counts),
+        }
+        if len(sizes) > 1:
+            raise BrokenArtifact(folder, f"its models know different numbers of items: {sorted(sizes)}")
+        return artifact
 
     @classmethod
     def current(cls, artifacts_dir: Path) -> Self | None:
-        """The artifact to serve, None before the first one; raises ConsistencyError like `load`."""
+        """The published artifact, None before the first one; raises as `load` does."""
         version = current_version(artifacts_dir)
         return None if version is None else cls.load(artifacts_dir / version)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of one artifact; raises ConsistencyError when there is none that can be read."""
-    path = folder / MANIFEST
+    """The manifest of an artifact, its files unread; raises BrokenArtifact."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError) as error:
-        raise ConsistencyError(f"cannot read {path}: {error}; publish the artifact again") from error
-
-
-def current_version(artifacts_dir: Path) -> str | None:
-    """The name of the version to serve, None before the first one."""
-    path = artifacts_dir / CURRENT
-    return path.read_text().strip() or None if path.exists() else None
-
-
-def make_current(artifacts_dir: Path, version: str) -> None:
-    """Name the version to serve, atomically; raises ConsistencyError when there is no such artifact."""
-    read_manifest(artifacts_dir / version)
-    unfinished = artifacts_dir / f".{CURRENT}.{os.getpid()}"
-    unfinished.write_text(version + "\n")
-    unfinished.replace(artifacts_dir / CURRENT)
+        raise BrokenArtifact(folder, f"{MANIFEST} cannot be read ({error})") from error
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Put the manifest beside the files that it describes: the last step of writing an artifact."""
-    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    """Write the manifest: the last file of an artifact."""
+    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
 
 
-def digests_of(folder: Path) -> Mapping[str, str]:
-    """SHA-256 of every file in a folder but the manifest, by name."""
-    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
-    return {name: sha256(folder / name) for name in names}
+def current_version(artifacts_dir: Path) -> str | None:
+    """The version that is published, None before the first one."""
+    try:
+        return (artifacts_dir / CURRENT).read_text().strip() or None
+    except FileNotFoundError:
+        return None
 
 
-def sha256(path: Path) -> str:
-    """The digest of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(READ_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def catalogue_fingerprint() -> str:
-    """SHA-256 of everything that the feature catalogue says about columns and aggregates."""
-    said = [(feature.entity, feature.name, repr(feature.aggregate)) for feature in AGGREGATED]
-    said += [
-        ("session", feature.name, repr([(value.name, value.type) for value in feature.values])) for feature in SESSION
-    ]
-    return hashlib.sha256(msgspec.json.encode(said)).hexdigest()
+def point_to(artifacts_dir: Path, version: str) -> None:
+    """Publish a version: readers see the old name or the new one, never anything else."""
+    waiting = artifacts_dir / f"{CURRENT}.{os.getpid()}"
+    waiting.write_text(f"{version}\n")
+    waiting.replace(artifacts_dir / CURRENT)
