@@ -1,0 +1,1 @@
+"""The whole platform, as a person and as a program see it."""
