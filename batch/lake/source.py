@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -14,6 +15,7 @@ from infra.settings import KafkaSettings
 from schemas.errors import ConsistencyError, DependencyError
 from schemas.topics import INTERACTIONS
 
+CONNECT_TIMEOUT_S: Final = 5.0
 FETCH_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
@@ -26,6 +28,7 @@ class InteractionLog:
     def __init__(self, kafka: KafkaSettings) -> None:
         self.topic = INTERACTIONS.named(kafka.topic_prefix).name
         self._bootstrap = kafka.bootstrap
+        self._refuse_a_closed_port(kafka)
         with self._answering():
             self._consumer: Any = KafkaConsumer(
                 bootstrap_servers=kafka.bootstrap,
@@ -75,13 +78,23 @@ class InteractionLog:
                 raise ConsistencyError(f"{self.topic}: the broker lost what the lake has not: {error}") from error
         return [record for records in found.values() for record in records]
 
+    def _refuse_a_closed_port(self, kafka: KafkaSettings) -> None:
+        """Say at once that there is no broker: the client would try for half a minute, and leave sockets open."""
+        try:
+            socket.create_connection((kafka.host, kafka.port), CONNECT_TIMEOUT_S).close()
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: Exception) -> DependencyError:
+        return DependencyError(
+            f"kafka {self._bootstrap}",
+            str(error) or type(error).__name__,
+            "look at `python -m infra status` and `python -m infra logs kafka`",
+        )
+
     @contextmanager
     def _answering(self) -> Iterator[None]:
         try:
             yield
         except KafkaError as error:
-            raise DependencyError(
-                f"kafka {self._bootstrap}",
-                str(error) or type(error).__name__,
-                "look at `python -m infra status` and `python -m infra logs kafka`",
-            ) from error
+            raise self._lost(error) from error

@@ -1,0 +1,189 @@
+"""The archiver on a real broker: killed, raced, stopped, and always exactly once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from threading import Event, Thread
+
+import pytest
+from kafka import KafkaProducer
+
+from batch.lake.archiver import Archiver, archive_to_end, archive_until
+from batch.lake.source import InteractionLog
+from batch.lake.status import lake_status
+from batch.lake.table import Lake
+from infra.processes.readiness import heartbeat_path
+from infra.settings import Settings
+from schemas.errors import DependencyError
+from schemas.events import encode
+from tests.builders import interaction
+from tests.waiting import wait_until
+
+LIMIT_S = 60
+FAST = {"FIRTH_BATCH__ARCHIVE_INTERVAL_MS": "100", "FIRTH_BATCH__ARCHIVE_ROWS_MAX": "400"}
+
+pytestmark = pytest.mark.usefixtures("topics")
+
+
+class Producer:
+    """Sends interactions of 50 visitors, numbered from 0."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.sent = 0
+        self._topic = f"{settings.kafka.topic_prefix}interactions"
+        self._producer = KafkaProducer(bootstrap_servers=settings.kafka.bootstrap, linger_ms=5)
+
+    def send(self, count: int) -> None:
+        for number in range(self.sent, self.sent + count):
+            visitor = f"v{number % 50}"
+            event = interaction(f"e{number}", visitor=visitor)
+            self._producer.send(self._topic, key=visitor.encode(), value=encode(event))
+        self._producer.flush()
+        self.sent += count
+
+    def send_raw(self, key: bytes, value: bytes) -> None:
+        self._producer.send(self._topic, key=key, value=value)
+        self._producer.flush()
+
+    def close(self) -> None:
+        self._producer.close()
+
+
+@pytest.fixture
+def producer(settings: Settings) -> Iterator[Producer]:
+    producer = Producer(settings)
+    yield producer
+    producer.close()
+
+
+def fast(settings: Settings) -> Settings:
+    return settings.model_copy(
+        update={"batch": settings.batch.model_copy(update={"archive_interval_ms": 100, "archive_rows_max": 400})}
+    )
+
+
+@contextmanager
+def archiver_process(settings: Settings) -> Iterator[subprocess.Popen[str]]:
+    variables = {
+        "FIRTH_STATE_DIR": str(settings.state_dir),
+        "FIRTH_KAFKA__PORT": str(settings.kafka.port),
+        "FIRTH_KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
+        **FAST,
+    }
+    command = [sys.executable, "-m", "batch", "archive"]
+    process = subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def has_more_rows(settings: Settings, rows: int) -> bool:
+    return bool(lake_status(settings)["rows"] > rows)
+
+
+def assert_exactly_once(settings: Settings, sent: int) -> None:
+    rows = Lake.open(settings.lake_dir, settings.policies.bucket).read(["partition", "offset", "event_id"])
+    assert rows.num_rows == sent
+    assert len(set(rows["event_id"].to_pylist())) == sent
+    assert len(set(zip(rows["partition"].to_pylist(), rows["offset"].to_pylist(), strict=True))) == sent
+
+
+def test_what_was_sent_is_archived_once_and_refused_records_only_move_the_offsets(
+    settings: Settings, producer: Producer
+) -> None:
+    producer.send(500)
+    producer.send_raw(b"ada", b"not json")
+    producer.send_raw(b"eve", encode(interaction("stranger", visitor="ada")))
+    done = archive_to_end(settings)
+    assert done.rows == 500
+    assert done.refused == {"malformed": 1, "key": 1}
+    assert_exactly_once(settings, 500)
+    status = lake_status(settings)
+    assert [partition["lag"] for partition in status["partitions"]] == [0, 0, 0, 0]
+    assert archive_to_end(settings).rows == 0
+
+
+def test_two_archivers_at_once_double_and_lose_nothing(settings: Settings, producer: Producer) -> None:
+    quick, stop, done = fast(settings), Event(), []
+
+    def run(name: str) -> None:
+        done.append(archive_until(stop, quick, heartbeat_path(settings.run_dir, name)))
+
+    threads = [Thread(target=run, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(30):
+            producer.send(100)
+        wait_until(partial(has_more_rows, quick, producer.sent - 1), LIMIT_S, "all rows")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert sum(one.rows for one in done) == producer.sent
+    assert sum(one.overtaken for one in done) > 0
+    assert_exactly_once(settings, producer.sent)
+
+
+def test_kill_9_at_any_moment_loses_and_doubles_nothing(settings: Settings, producer: Producer) -> None:
+    moments = random.Random(7)
+    for _ in range(4):
+        archived = lake_status(settings)["rows"]
+        with archiver_process(settings) as process:
+            producer.send(600)
+            wait_until(partial(has_more_rows, settings, archived), LIMIT_S, "a commit")
+            time.sleep(moments.random() * 0.3)
+            process.kill()
+    archive_to_end(settings)
+    assert_exactly_once(settings, producer.sent)
+
+
+def test_sigterm_commits_what_was_read_and_ends_well(settings: Settings, producer: Producer) -> None:
+    heartbeat = heartbeat_path(settings.run_dir, "archiver")
+    with archiver_process(settings) as process:
+        wait_until(heartbeat.exists, LIMIT_S, "the heartbeat")
+        producer.send(300)
+        wait_until(lambda: lake_status(settings)["rows"] == 300, LIMIT_S, "all rows")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    assert_exactly_once(settings, 300)
+
+
+def test_a_bucket_closes_on_an_idle_topic(settings: Settings, producer: Producer) -> None:
+    policies = settings.policies
+    short = settings.model_copy(
+        update={
+            "policies": type(policies)(bucket=type(policies.bucket)(period_ms=1_000, kept=8, dedup=1)),
+            "batch": settings.batch.model_copy(update={"closing_grace_ms": 200, "archive_interval_ms": 100}),
+        }
+    )
+    producer.send(10)
+    lake = Lake.open(short.lake_dir, short.policies.bucket)
+    with InteractionLog(short.kafka) as source:
+        archiver = Archiver(lake, source, short.policies, short.batch)
+        archiver.run_to_end()
+        last_bucket_ms = lake_status(short)["last_bucket_ms"]
+
+        def is_closed() -> bool:
+            archiver.run_to_end()
+            return bool(lake_status(short)["closed_cutoff_ms"] > last_bucket_ms)
+
+        wait_until(is_closed, LIMIT_S, "the bucket of the last record is closed")
+    assert archiver.archived.after_closing == 0
+
+
+def test_a_broker_that_is_not_there_is_named(settings: Settings) -> None:
+    nowhere = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"port": 1})})
+    with pytest.raises(DependencyError, match=r"127\.0\.0\.1:1"):
+        archive_to_end(nowhere)
+    assert "127.0.0.1:1" in lake_status(nowhere)["partitions"]
