@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     if arguments not in (["apply"], ["yaml"]):
         print("usage: python -m feature_repo apply | yaml", file=sys.stderr)
         return 2
-    from feature_repo.store import configuration, register  # after the usage: Feast takes seconds to import
+    from feature_repo.store import close_store, configuration, register  # after the usage: Feast takes seconds to import
 
     try:
         settings = load_settings()
@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 3
     names = [view.name for view in (*store.list_feature_views(), *store.list_on_demand_feature_views())]
+    close_store(store)
     print(f"{len(names)} views registered in {settings.registry_path}: {', '.join(sorted(names))}")
     return 0
 
