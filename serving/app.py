@@ -13,11 +13,11 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 
-from domain import artifacts
+from domain.artifacts import Artifact
 from domain.slates import fuse, remove_unwanted
 from infra import logs, metrics
 from infra.settings import Settings, load_settings
-from schemas.errors import DependencyError
+from schemas.errors import ConsistencyError, PlatformError
 from schemas.topics import ITEM_STATES, ITEMS
 from serving.adapters.artifact_model import ArtifactWatcher
 from serving.adapters.cassandra_history import CassandraHistory
@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 def create_app() -> FastAPI:
     """The application that a worker process serves, from the environment."""
     logs.configure("serving")
+    # While a store is away its driver prints a traceback every two seconds; /readyz and `degraded` say it better.
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
     settings = load_settings()
     return Server(settings).application()
 
@@ -65,12 +67,7 @@ class Server:
         self.impressions = ImpressionLog(
             self.publisher, settings.kafka.topic_prefix, metrics.SERVING_LOST_IMPRESSIONS.inc
         )
-        self.artifacts = ArtifactWatcher(
-            settings.artifacts_dir,
-            metrics.SERVING_ARTIFACT_SWAPS.inc,
-            current_version=artifacts.current_version,
-            load=artifacts.Artifact.current,
-        )
+        self.artifacts = ArtifactWatcher(settings.artifacts_dir, _note_swap)
         self._is_stopping = False
 
     def application(self) -> FastAPI:
@@ -180,5 +177,12 @@ def _state_of(follower: TopicFollower) -> str:
     return "away" if follower.has_failed else "reading"
 
 
-def _note_failure(error: DependencyError) -> None:
-    log.debug("features.missed", extra={"dependency": error.dependency, "problem": error.problem})
+def _note_swap(artifact: Artifact) -> None:
+    metrics.SERVING_ARTIFACT_SWAPS.inc()
+    metrics.SERVING_CUTOFF_SECONDS.set(artifact.manifest.cutoff_ms / 1000)
+
+
+def _note_failure(error: PlatformError) -> None:
+    """An absent store is counted and named in the answers; one that holds nonsense needs a person."""
+    level = logging.ERROR if isinstance(error, ConsistencyError) else logging.DEBUG
+    log.log(level, "features.missed", extra={"problem": str(error)})

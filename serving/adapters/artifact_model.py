@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from domain.artifacts import Artifact
+from domain.artifacts import Artifact, current_version
 from domain.recommenders.protocol import Ranking, Session
 from domain.recommenders.similar import ItemToItem
 from schemas.errors import PlatformError
@@ -80,18 +80,9 @@ class ArtifactWatcher:
     A broken one is refused and remembered, so that it is neither served nor tried again and again; the old one stays.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        on_swap: Callable[[], None] = lambda: None,
-        *,
-        current_version: Callable[[Path], str | None],
-        load: Callable[[Path], Artifact | None],
-    ) -> None:
-        self._folder = folder
+    def __init__(self, artifacts_dir: Path, on_swap: Callable[[Artifact], None] = lambda artifact: None) -> None:
+        self._artifacts_dir = artifacts_dir
         self._on_swap = on_swap
-        self._current_version = current_version
-        self._load = load
         self._model: ArtifactModel | None = None
         self._met: str | None = None
         self.has_looked = False
@@ -110,23 +101,22 @@ class ArtifactWatcher:
     async def look(self) -> None:
         """Look once, and swap when there is another one."""
         try:
-            version = await asyncio.to_thread(self._current_version, self._folder)
+            version = await asyncio.to_thread(current_version, self._artifacts_dir)
             if version is not None and version != self._met:
                 self._met = version
-                self._model = await asyncio.to_thread(self._loaded)
+                artifact = await asyncio.to_thread(Artifact.load, self._artifacts_dir / version)
+                self._model = await asyncio.to_thread(_warmed, artifact)
                 self.problem = None
-                self._on_swap()
-                log.info("artifact.loaded", extra={"version": version})
-        except PlatformError as error:
+                self._on_swap(artifact)
+                log.info("artifact.loaded", extra={"version": version, "items": len(artifact.vocabulary)})
+        except (PlatformError, OSError, ValueError) as error:
             self.problem = str(error)
             log.warning("artifact.refused", extra={"version": self._met, "problem": self.problem})
         finally:
             self.has_looked = True
 
-    def _loaded(self) -> ArtifactModel | None:
-        artifact = self._load(self._folder)
-        if artifact is None:
-            return self._model
-        model = ArtifactModel(artifact)
-        model.warm()
-        return model
+
+def _warmed(artifact: Artifact) -> ArtifactModel:
+    model = ArtifactModel(artifact)
+    model.warm()
+    return model

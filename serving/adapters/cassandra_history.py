@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 from typing import Any, Final
 
@@ -80,6 +81,9 @@ class CassandraHistory:
 
     def _connect_until_done(self) -> None:
         while not self._stopped.is_set():
+            if not self._is_listening():
+                self._stopped.wait(RETRY_S)
+                continue
             cluster = self._new_cluster()
             try:
                 session = cluster.connect()
@@ -89,8 +93,16 @@ class CassandraHistory:
                 return
             except (DriverException, NoHostAvailable, OSError) as error:
                 cluster.shutdown()
-                log.debug("cassandra.awaited", extra={"problem": str(error)})
+                log.warning("cassandra.awaited", extra={"problem": str(error)})
             self._stopped.wait(RETRY_S)
+
+    def _is_listening(self) -> bool:
+        """Whether somebody answers at the port: cheaper and quieter than a driver that tries."""
+        try:
+            socket.create_connection((self._settings.host, self._settings.port), timeout=1.0).close()
+        except OSError:
+            return False
+        return True
 
     def _new_cluster(self) -> Cluster:
         profile = ExecutionProfile(

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Final
 
 from domain.merge import Cells
-from schemas.errors import DependencyError
+from schemas.errors import DependencyError, PlatformError
 from serving.pipeline.hydrate import BatchFeatures
 
 FRESH_S: Final = 30.0
@@ -71,7 +71,7 @@ class HistoryCache:
 
     def _store_row(self, visitor_id: str, load: asyncio.Task[Cells | None]) -> None:
         del self._loads[visitor_id]
-        if load.cancelled() or isinstance(load.exception(), DependencyError):
+        if load.cancelled() or isinstance(load.exception(), PlatformError):
             return
         self._rows[visitor_id] = (self._clock(), load.result())
         self._rows.move_to_end(visitor_id)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from domain.merge import Cells, merge_cells
 from domain.policies import SessionPolicy
 from domain.slates import NOBODY, Degradation, Query, recognise
-from schemas.errors import DependencyError
+from schemas.errors import ConsistencyError, DependencyError, PlatformError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,14 @@ class VisitorRows:
 
 
 class Hydrate:
-    """Fills a query with its visitor. Never fails: what is away is named in `degraded`."""
+    """Fills a query with its visitor. Never fails: what is away, or holds bytes that are not ours, is in `degraded`."""
 
     def __init__(
         self,
         speed: SpeedFeatures,
         batch: BatchFeatures,
         policy: SessionPolicy,
-        on_failure: Callable[[DependencyError], None] = lambda error: None,
+        on_failure: Callable[[PlatformError], None] = lambda error: None,
     ) -> None:
         self._speed = speed
         self._batch = batch
@@ -88,13 +88,13 @@ class Hydrate:
     async def _read_speed(self, visitor_id: str) -> SpeedRows | Degradation:
         try:
             return await self._speed.read(visitor_id)
-        except DependencyError as error:
+        except (DependencyError, ConsistencyError) as error:
             self._on_failure(error)
             return Degradation.NO_SPEED_FEATURES
 
     async def _read_batch(self, visitor_id: str) -> Cells | Degradation | None:
         try:
             return await self._batch.read(visitor_id)
-        except DependencyError as error:
+        except (DependencyError, ConsistencyError) as error:
             self._on_failure(error)
             return Degradation.NO_HISTORY

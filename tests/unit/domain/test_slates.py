@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ TITLES = {"dune": "Dune"}
 
 
 def query(**fields: Any) -> Query:
-    return Query(**{"visitor_id": "ada", "count": 3, "asked_at_ms": 10_000} | fields)
+    return replace(Query(visitor_id="ada", count=3, asked_at_ms=10_000), **fields)
 
 
 def acts(*items: str, kind: str = "view") -> tuple[Act, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from domain.merge import merge_cells
@@ -15,12 +16,12 @@ NEIGHBOURS = {"alien": ["aliens", "dune"], "heat": ["ronin", "alien"]}
 
 def world(**fields: Any) -> World:
     model = FakeModel(NEIGHBOURS, best=["titanic", "alien", "dune"])
-    return World(**{"model": model, "speed": FakeSpeed({"ada": speed_rows("heat", "alien")})} | fields)
+    return replace(World(model=model, speed=FakeSpeed({"ada": speed_rows("heat", "alien")})), **fields)
 
 
 async def ask(over: World, **fields: Any) -> Slate:
-    query = Query(**{"visitor_id": "ada", "count": 5, "asked_at_ms": over.now_ms} | fields)
-    return await over.pipeline().run(query)
+    query = Query(visitor_id="ada", count=5, asked_at_ms=over.now_ms)
+    return await over.pipeline().run(replace(query, **fields))
 
 
 def items(slate: Slate) -> list[str]:
