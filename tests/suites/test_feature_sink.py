@@ -19,7 +19,8 @@ from speed.writer.sink import FeatureSink, RedisFeatureSink, Written, offsets_fi
 class ReadableSink(Protocol):
     """A sink whose content a test can look at and wipe."""
 
-    sink: FeatureSink
+    @property
+    def sink(self) -> FeatureSink: ...
 
     def read(self, key: bytes, field: bytes) -> bytes | None: ...
 
