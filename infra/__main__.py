@@ -15,16 +15,21 @@ from infra.processes import control, tail
 from infra.processes.plan import SERVICES
 from infra.settings import Settings, load_settings
 
-LAZY_COMMANDS: Final = {
-    "demo": "infra.demo.demo",
-    "smoke": "infra.demo.smoke",
-    "check-compose": "infra.compose",
+ELSEWHERE: Final = {
+    "demo": ("infra.demo.run", "demo", "the whole platform on real data, with a page to click on"),
+    "smoke": ("infra.demo.run", "smoke", "the same without a person, in a bounded time; prints one JSON line last"),
+    "check-compose": ("infra.compose", "main", "compare docker-compose.yml with the settings"),
 }
+"""Commands of modules that are slow to import: they get the rest of the command line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Dispatch to the command; returns the exit code."""
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given and given[0] in ELSEWHERE:
+        module, function, _ = ELSEWHERE[given[0]]
+        return int(getattr(importlib.import_module(module), function)(given[1:]))
+    options = parser().parse_args(given)
     settings = load_settings()
     match options.command:
         case "up":
@@ -38,14 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case "logs":
             tail.show(settings.logs_dir / f"{options.name}.log", lines=options.lines, follow=options.follow)
             return 0
-        case "demo" | "smoke" | "check-compose":
-            return run_lazily(LAZY_COMMANDS[options.command], settings)
     raise AssertionError(options.command)
-
-
-def run_lazily(module: str, settings: Settings) -> int:
-    """Run `run(settings)` of a module that only this command needs and that is slow to import."""
-    return int(importlib.import_module(module).run(settings))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,9 +60,8 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("name", choices=[*(service.name for service in SERVICES), "supervisor"], metavar="NAME")
     logs.add_argument("-n", "--lines", type=int, default=40, help="how many of the last lines (40)")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until interrupted")
-    commands.add_parser("demo", help="the whole platform on real data, with a page to click on")
-    commands.add_parser("smoke", help="the same without a person, in a bounded time; prints one JSON line last")
-    commands.add_parser("check-compose", help="compare docker-compose.yml with the settings")
+    for name, (_, _, purpose) in ELSEWHERE.items():
+        commands.add_parser(name, help=purpose)
     return root
 
 

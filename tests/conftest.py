@@ -5,6 +5,8 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ("tests.servers",)  # the real servers of integration tests, suites and end-to-end tests
+
 # On shared cores a slow example is no failure. All else is Hypothesis's own profile, which in CI is a fixed seed.
 settings.register_profile("firth", settings.get_profile(settings.get_current_profile_name()), deadline=None)
 settings.load_profile("firth")

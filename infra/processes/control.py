@@ -16,7 +16,8 @@ from typing import Final
 import psutil
 
 from infra.processes import ports
-from infra.processes.identity import ProcessIdentity, kill_session, session_members
+from infra.processes.identity import ProcessIdentity, kill_session, session_members, stop_session
+from infra.processes.launch import bound_log
 from infra.processes.plan import SERVICES, Service, with_dependencies
 from infra.processes.record import HOPELESS, USABLE, Request, RunFolder, ServiceRecord, State
 from infra.processes.supervisor import end_leftovers
@@ -27,9 +28,16 @@ Say = Callable[[str], None]
 
 POLL_S: Final = 0.1
 DOWN_LIMIT_S: Final = 180.0
+EXIT_GRACE_S: Final = 20.0
+"""For an interpreter to end on a loaded machine, once it has nothing left to do."""
 
 
-def up(settings: Settings, names: Sequence[str] = (), *, free_ports: bool = False, say: Say = print) -> None:
+def say_now(line: str) -> None:
+    """Print a progress line at once, also into a pipe."""
+    print(line, flush=True)
+
+
+def up(settings: Settings, names: Sequence[str] = (), *, free_ports: bool = False, say: Say = say_now) -> None:
     """Bring the named services (all of them when none is named) and what they need up; return when all are ready.
 
     Raises:
@@ -37,11 +45,13 @@ def up(settings: Settings, names: Sequence[str] = (), *, free_ports: bool = Fals
     """
     folder = RunFolder(settings.run_dir)
     services = with_dependencies(names or [service.name for service in SERVICES])
-    request = _ask_for(folder, services)
-    daemon = None if folder.is_supervised() else _start_supervisor(settings, free_ports)
+    with folder.deciding():
+        request = _ask_for(folder, services)
+        if not folder.is_supervised():
+            _start_supervisor(settings, folder, free_ports)
     say(f"starting {', '.join(service.name for service in services)}; their logs are in {settings.logs_dir}")
     started = time.monotonic()
-    records = list(_settled(folder, services, request, daemon, say))
+    records = list(_settled(folder, services, request, say))
     failed = [record for record in records if record.state in HOPELESS]
     if failed:
         first = min(failed, key=lambda record: record.state != State.FAILED)
@@ -49,17 +59,18 @@ def up(settings: Settings, names: Sequence[str] = (), *, free_ports: bool = Fals
     say(f"up: {len(records)} services in {time.monotonic() - started:.1f} s")
 
 
-def down(settings: Settings, *, say: Say = print) -> None:
+def down(settings: Settings, *, say: Say = say_now) -> None:
     """Stop everything, in reverse order; also what a killed supervisor left. Nothing of ours runs afterwards."""
     folder = RunFolder(settings.run_dir)
     if not settings.run_dir.exists():
         say("down: nothing was running")
         return
     started = time.monotonic()
-    _stop_supervisor(folder, say)
-    for name in end_leftovers(folder):
-        say(f"  {name:<10} ended, its supervisor was gone")
-    folder.clear()
+    with folder.deciding():
+        _stop_supervisor(folder, say)
+        for name in end_leftovers(folder):
+            say(f"  {name:<10} ended, its supervisor was gone")
+        folder.clear()
     say(f"down: nothing is left running ({time.monotonic() - started:.1f} s)")
 
 
@@ -120,14 +131,20 @@ def _ask_for(folder: RunFolder, services: Sequence[Service]) -> int:
     return number
 
 
-def _start_supervisor(settings: Settings, free_ports: bool) -> subprocess.Popen[bytes]:
+def _start_supervisor(settings: Settings, folder: RunFolder, free_ports: bool) -> None:
+    """Start the supervisor in the background and return when it has taken its place.
+
+    Raises:
+        DependencyError: it ended at once.
+    """
     ports.ports_file(settings.run_dir).unlink(missing_ok=True)
     chosen = ports.choose_free_ports(random.Random()) if free_ports else {}
     if chosen:
         ports.write_ports(settings.run_dir, chosen)
-    settings.logs_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.logs_dir / "supervisor.log").open("wb") as log:
-        return subprocess.Popen(
+    log_path = settings.logs_dir / "supervisor.log"
+    bound_log(log_path)
+    with log_path.open("ab") as log:
+        daemon = subprocess.Popen(
             (sys.executable, "-m", "infra.processes.supervisor"),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -136,11 +153,13 @@ def _start_supervisor(settings: Settings, free_ports: bool) -> subprocess.Popen[
             env={**os.environ, **chosen, "FIRTH_STATE_DIR": str(settings.state_dir)},
             start_new_session=True,
         )
+    while not folder.is_supervised():
+        if daemon.poll() is not None:
+            raise DependencyError("supervisor", f"ended with exit code {daemon.returncode}", f"its log is {log_path}")
+        time.sleep(POLL_S)
 
 
-def _settled(
-    folder: RunFolder, services: Sequence[Service], request: int, daemon: subprocess.Popen[bytes] | None, say: Say
-) -> Iterator[ServiceRecord]:
+def _settled(folder: RunFolder, services: Sequence[Service], request: int, say: Say) -> Iterator[ServiceRecord]:
     """The record of each service as soon as it is ready or hopeless, with a line said for each."""
     open_names = [service.name for service in services]
     while open_names:
@@ -151,7 +170,7 @@ def _settled(
                     open_names.remove(record.service)
                     say(_progress_line(record))
                     yield record
-        if not folder.is_supervised() and (daemon is None or daemon.poll() is not None):
+        if not folder.is_supervised():
             raise DependencyError(
                 "supervisor", "it ended", "look at `python -m infra logs supervisor` and run `up` again"
             )
@@ -184,6 +203,8 @@ def _stop_supervisor(folder: RunFolder, say: Say) -> None:
         time.sleep(POLL_S)
     for name in [name for name in running if _is_stopped(folder.service(name))]:
         say(f"  {name:<10} stopped")
+    if asked is not None:
+        stop_session(asked, EXIT_GRACE_S)
 
 
 def _is_stopped(record: ServiceRecord | None) -> bool:

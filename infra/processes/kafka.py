@@ -14,7 +14,8 @@ from infra.processes.ports import ListenPort
 from infra.processes.readiness import PortAnswers
 from infra.settings import Settings
 
-TEMPLATE: Final = Path(__file__).parent / "conf" / "kafka.properties"
+CONF: Final = Path(__file__).parent / "conf"
+TEMPLATE: Final = CONF / "kafka.properties"
 
 JVM_FLAGS: Final = (
     "-Xms256m",
@@ -24,11 +25,7 @@ JVM_FLAGS: Final = (
     "-Xshare:auto",
     "-Djava.awt.headless=true",
     "-Djava.net.preferIPv4Stack=true",
-    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
-    "-Dorg.slf4j.simpleLogger.showDateTime=true",
-    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
-    "-Dorg.slf4j.simpleLogger.showThreadName=false",
+    f"-Dlog4j2.configurationFile=file://{CONF / 'kafka-log4j2.xml'}",
 )
 
 

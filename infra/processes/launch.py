@@ -105,7 +105,7 @@ def launch(command: Command) -> Child:
     """Start the command. Raises ConfigurationError when a port of it is taken."""
     for port in command.ports:
         port.refuse_if_taken()
-    _bound_log(command.log_path)
+    bound_log(command.log_path)
     with command.log_path.open("ab") as log:
         log_start = log.tell()
         process = subprocess.Popen(
@@ -120,8 +120,8 @@ def launch(command: Command) -> Child:
     return Child(command, process, log_start)
 
 
-def _bound_log(path: Path) -> None:
-    """Keep at most one older file of about the maximal size."""
+def bound_log(path: Path) -> None:
+    """Make room for a log: keep at most one older file of about the maximal size."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
         path.replace(path.with_suffix(".log.1"))

@@ -91,7 +91,7 @@ class RunFolder:
         self._write("request", record)
 
     def clear(self) -> None:
-        """Forget everything but the lock."""
+        """Forget everything but the locks."""
         for path in self.path.iterdir():
             if path.suffix != ".lock":
                 path.unlink()
@@ -102,7 +102,7 @@ class RunFolder:
 
         The kernel releases the lock with the process, so it tells the truth even after a kill -9.
         """
-        with self._lock_file() as lock:
+        with self._lock_file("supervisor") as lock:
             deadline = time.monotonic() + GLANCE_LIMIT_S
             while not (locked := _try_lock(lock, fcntl.LOCK_EX)) and time.monotonic() < deadline:
                 time.sleep(GLANCE_LIMIT_S / 20)
@@ -112,12 +112,19 @@ class RunFolder:
         """Whether a supervisor lives."""
         if not self.path.exists():
             return False
-        with self._lock_file() as lock:
+        with self._lock_file("supervisor") as lock:
             return not _try_lock(lock, fcntl.LOCK_SH)
 
-    def _lock_file(self) -> TextIO:
+    @contextmanager
+    def deciding(self) -> Iterator[None]:
+        """Wait for and hold the lock of those who start or stop the supervisor, so that they take turns."""
+        with self._lock_file("decision") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _lock_file(self, name: str) -> TextIO:
         self.path.mkdir(parents=True, exist_ok=True)
-        return (self.path / "supervisor.lock").open("a")
+        return (self.path / f"{name}.lock").open("a")
 
     def _read(self, name: str, kind: type[Record]) -> Record | None:
         try:

@@ -1,0 +1,152 @@
+"""Every metric of the platform, by layer: `firth_<layer>_<noun>_<unit>[_total]`.
+
+Each label has a closed set of values, and every combination is there from the start with 0, so that a rate has no gap
+and a panel or alert can be checked against a fresh process. A layer uses its own metrics and no others.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol, TypeVar
+
+import prometheus_client
+from prometheus_client import Counter, Gauge, Histogram
+
+from domain.slates import Degradation, Source
+from schemas.errors import ConfigurationError, Reason
+
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+LOOPBACK: Final = "127.0.0.1"
+
+# Bounds in seconds, dense where the promises are: 3 ms a request, 25 and 100 ms from click to slate.
+REQUEST_SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+FRESHNESS_SECONDS: Final = (0.005, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 5, 30)
+WORK_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+STEP_SECONDS: Final = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 900, 3600)
+
+ROUTES: Final = ("recommendations", "similar", "trending", "visitors", "events", "items", "health", "page", "other")
+STATUSES: Final = ("2xx", "4xx", "5xx")
+STAGES: Final = ("hydrate", "retrieve", "filter", "score", "compose")
+VERDICTS: Final = ("accepted", "rejected", "unconfirmed")
+SPEED_VIEWS: Final = ("visitor_session", "visitor_recent", "item_trend")
+WRITE_OUTCOMES: Final = ("written", "outdated")
+STEPS: Final = ("archive", "features", "models", "evaluate", "gate", "publish")
+
+
+class Labelled(Protocol):
+    """A metric with labels."""
+
+    def labels(self, *values: str) -> object:
+        """The child with these label values, made when it is new."""
+        ...
+
+
+Metric = TypeVar("Metric", bound=Labelled)
+
+
+def _with_all(metric: Metric, *label_values: Iterable[str]) -> Metric:
+    """The metric with every combination of its label values present."""
+    for values in itertools.product(*label_values):
+        metric.labels(*values)
+    return metric
+
+
+# --- serving ---
+SERVING_REQUESTS: Final = _with_all(
+    Counter("firth_serving_requests_total", "Requests answered.", ["route", "status"]), ROUTES, STATUSES
+)
+SERVING_REQUEST_SECONDS: Final = _with_all(
+    Histogram("firth_serving_request_seconds", "Time to answer.", ["route"], buckets=REQUEST_SECONDS), ROUTES
+)
+SERVING_STAGE_SECONDS: Final = _with_all(
+    Histogram("firth_serving_stage_seconds", "Time in a pipeline stage.", ["stage"], buckets=REQUEST_SECONDS), STAGES
+)
+SERVING_DEGRADED: Final = _with_all(
+    Counter("firth_serving_degraded_slates_total", "Slates from a fallback rung.", ["rung"]), Degradation
+)
+SERVING_SHOWN_ITEMS: Final = _with_all(
+    Counter("firth_serving_shown_items_total", "Items shown, by who proposed them.", ["source"]), Source
+)
+SERVING_FEATURE_AGE_SECONDS: Final = Histogram(
+    "firth_serving_feature_age_seconds",
+    "Age of the newest session feature when read.",
+    buckets=FRESHNESS_SECONDS,
+)
+SERVING_EVENTS: Final = _with_all(
+    Counter("firth_serving_events_total", "Events received over HTTP.", ["verdict"]), VERDICTS
+)
+SERVING_REJECTED_EVENTS: Final = _with_all(
+    Counter("firth_serving_rejected_events_total", "Events refused over HTTP.", ["reason"]), Reason
+)
+SERVING_PUBLISH_SECONDS: Final = Histogram(
+    "firth_serving_publish_seconds", "Time until Kafka acknowledged a batch of events.", buckets=WORK_SECONDS
+)
+SERVING_IMPRESSIONS: Final = Counter("firth_serving_impressions_total", "Impressions published.")
+SERVING_LOST_IMPRESSIONS: Final = Counter("firth_serving_lost_impressions_total", "Impressions that Kafka refused.")
+SERVING_ARTIFACT_SWAPS: Final = Counter("firth_serving_artifact_swaps_total", "Model artifacts taken into use.")
+SERVING_CUTOFF_SECONDS: Final = Gauge(
+    "firth_serving_cutoff_timestamp_seconds", "Cutoff of the artifact in use, as Unix time."
+)
+
+# --- speed: the feature writer (the Flink job has Flink's own metrics) ---
+WRITER_ROWS: Final = _with_all(
+    Counter("firth_writer_rows_total", "Feature rows by what became of them.", ["view", "outcome"]),
+    SPEED_VIEWS,
+    WRITE_OUTCOMES,
+)
+WRITER_BATCH_SECONDS: Final = Histogram(
+    "firth_writer_batch_seconds", "Time to finish and write one batch of rows.", buckets=WORK_SECONDS
+)
+WRITER_FRESHNESS_SECONDS: Final = Histogram(
+    "firth_writer_freshness_seconds",
+    "From a click's Kafka timestamp to its readable row.",
+    buckets=FRESHNESS_SECONDS,
+)
+WRITER_LAG: Final = Gauge("firth_writer_lag_records", "Changelog records not yet written.")
+WRITER_REBUILDS: Final = Counter("firth_writer_rebuilds_total", "Times a wiped store was filled again from the start.")
+
+# --- batch ---
+ARCHIVER_ROWS: Final = Counter("firth_archiver_rows_total", "Interactions committed to the lake.")
+ARCHIVER_COMMIT_SECONDS: Final = Histogram(
+    "firth_archiver_commit_seconds", "Time to commit one batch to the lake.", buckets=WORK_SECONDS
+)
+ARCHIVER_LAG: Final = Gauge("firth_archiver_lag_records", "Interactions not yet in the lake.")
+ARCHIVER_DEAD_LETTERS: Final = _with_all(
+    Counter("firth_archiver_dead_letters_total", "Records of the log that are not admitted.", ["reason"]), Reason
+)
+BATCH_STEP_SECONDS: Final = _with_all(
+    Histogram("firth_batch_step_seconds", "Time of a step of the daily run.", ["step"], buckets=STEP_SECONDS), STEPS
+)
+BATCH_PUBLISHED_SECONDS: Final = Gauge(
+    "firth_batch_published_timestamp_seconds", "When a daily run was last published, as Unix time."
+)
+BATCH_CUTOFF_SECONDS: Final = Gauge("firth_batch_cutoff_timestamp_seconds", "Cutoff of that run, as Unix time.")
+
+# --- parity: stored features against a recomputation from the log ---
+PARITY_ROWS: Final = Counter("firth_parity_rows_total", "Rows compared.")
+PARITY_MISMATCHES: Final = Gauge("firth_parity_mismatched_fields", "Fields that differed in the last run. 0 is good.")
+PARITY_UNSETTLED: Final = Gauge("firth_parity_unsettled_rows", "Rows that the last run could not compare yet.")
+
+
+def start_exporter(port: int) -> int:
+    """Serve this process's metrics on the loopback interface; returns the port, chosen by the kernel when 0.
+
+    Raises:
+        ConfigurationError: the port is in use.
+    """
+    try:
+        server, _ = prometheus_client.start_http_server(port, addr=LOOPBACK)
+    except OSError as error:
+        raise ConfigurationError(f"metrics port {port}", str(error), "use a free port") from error
+    return int(server.server_address[1])
+
+
+def names() -> Sequence[str]:
+    """Every metric's name as Prometheus shows it, for checks of panels and alerts."""
+    return sorted(
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in prometheus_client.REGISTRY.collect()
+        if family.name.startswith("firth_")
+    )
