@@ -131,13 +131,17 @@ class Log(Protocol):
         """Hold everything up to these offsets."""
 
 
-def compare(settings: Settings, *, sample: int | None, is_at_rest: bool) -> Parity:
+def compare(
+    settings: Settings, *, sample: int | None, is_at_rest: bool, settle_limit_s: float = SETTLE_LIMIT_S
+) -> Parity:
     """Compare a sample of visitors and as many items, or all of them."""
     archived = LakeLog(settings)
     with closing(StoredRows(settings)) as rows:
         keys = choose(archived.keys(), sample, random.Random())
         since_ms = now_ms() - settings.redis.row_ttl_s * 1_000
-        found = Comparer(rows, archived, settings.policies, since_ms=since_ms).run(keys, is_at_rest=is_at_rest)
+        found = Comparer(rows, archived, settings.policies, since_ms=since_ms).run(
+            keys, is_at_rest=is_at_rest, limit_s=settle_limit_s
+        )
     PARITY_ROWS.inc(found.rows)
     PARITY_MISMATCHES.set(found.mismatches)
     PARITY_UNSETTLED.set(found.unsettled)
@@ -196,7 +200,7 @@ class Comparer:
         self._policies = policies
         self._since_ms = since_ms
 
-    def run(self, keys: Sequence[Key], *, is_at_rest: bool, limit_s: float = SETTLE_LIMIT_S) -> Parity:
+    def run(self, keys: Sequence[Key], *, is_at_rest: bool, limit_s: float) -> Parity:
         """Compare these keys. The stream owes rows for what was received since the instant that was given."""
         logs = self._log.read(keys)
         needed = {key: logs[key].newest_offsets(self._since_ms) for key in keys}
