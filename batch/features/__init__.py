@@ -1,1 +1,4 @@
-"""The catalogue as native Spark columns, held equal to `domain.reference` by the tests. Imports pyspark, `domain` and `schemas`."""
+"""The catalogue as native Spark columns, held equal to `domain.reference` by the tests.
+
+Imports pyspark, pandas, `domain` and `schemas`.
+"""

@@ -130,7 +130,9 @@ def _newest(key: str, facts: DataFrame, feature: Feature, aggregate: LastN) -> D
     """`LastN`: equal entries have one rank, as they have one place in a set."""
     counted = facts.where(F.col("kind").isin(*aggregate.kinds)) if aggregate.kinds else facts
     newest_first = Window.partitionBy(key).orderBy(*(F.desc(name) for name in ENTRY))
-    kept = counted.select(key, *(name for name in ENTRY if name != key), F.dense_rank().over(newest_first).alias("_rank"))
+    kept = counted.select(
+        key, *(name for name in ENTRY if name != key), F.dense_rank().over(newest_first).alias("_rank")
+    )
     entries = F.array_sort(F.collect_set(F.struct(*ENTRY))).alias("_entries")
     gathered = kept.where(F.col("_rank") <= aggregate.n).groupBy(key).agg(entries)
     fields = zip(column_names(feature.total_columns()), ENTRY, strict=True)

@@ -28,7 +28,7 @@ CUTOFF_MS = START_MS + 44 * PERIOD_MS
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     settings = Settings(state_dir=tmp_path_factory.mktemp("state"), batch=BatchSettings(spark_memory="1g"))
-    with spark_session(settings) as session:
+    with spark_session(settings, records=1_000) as session:
         yield session
 
 

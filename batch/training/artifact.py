@@ -1,0 +1,61 @@
+"""Pack the models of a run into an artifact: `domain.artifacts` says what one is."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from domain.artifacts import Manifest, catalogue_fingerprint, digest_of, read_manifest, write_manifest
+
+KEPT: int = 5
+"""Artifacts that stay on disk, so that one can go back."""
+
+
+def pack(
+    models: Path,
+    artifacts_dir: Path,
+    *,
+    cutoff_ms: int,
+    lake_version: int,
+    created_at_ms: int,
+    metrics: Mapping[str, float],
+    counts: Mapping[str, int],
+) -> Manifest:
+    """Copy the model files into a folder of their own, described and complete before it gets its name.
+
+    The version follows from the cutoff and the content, so packing the same models again finds the same artifact.
+    """
+    files = {path.name: digest_of(path) for path in sorted(models.iterdir())}
+    fingerprint = catalogue_fingerprint()
+    content = hashlib.sha256("\n".join([fingerprint, *files.values()]).encode()).hexdigest()
+    version = f"{datetime.fromtimestamp(cutoff_ms / 1000, UTC):%Y%m%dT%H%M%SZ}-{content[:10]}"
+    folder = artifacts_dir / version
+    if folder.exists():
+        return read_manifest(folder)
+    manifest = Manifest(
+        version=version,
+        created_at_ms=created_at_ms,
+        cutoff_ms=cutoff_ms,
+        lake_version=lake_version,
+        catalogue_fingerprint=fingerprint,
+        files=files,
+        metrics=dict(metrics),
+        counts=dict(counts),
+    )
+    unfinished = artifacts_dir / f".{version}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(models, unfinished)
+    write_manifest(unfinished, manifest)
+    unfinished.rename(folder)
+    return manifest
+
+
+def prune(artifacts_dir: Path, current: str) -> None:
+    """Remove all but the newest artifacts and the current one."""
+    folders = sorted((path for path in artifacts_dir.iterdir() if (path / "manifest.json").exists()), reverse=True)
+    for folder in folders[KEPT:]:
+        if folder.name != current:
+            shutil.rmtree(folder)
