@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("speed.job")
 WATCH_PERIOD_S = 1.0
+STARTING_PERIOD_S = 0.1
 CHATTY_LIBRARIES = ("apache_beam", "pyflink")
 
 
@@ -69,22 +71,40 @@ def watch(client: JobClient, settings: JobSettings, stopped: threading.Event) ->
     """Return when told to stop.
 
     Raises:
-        DependencyError: the job has ended by itself.
+        DependencyError: the job or its JVM has ended by itself.
     """
-    heartbeat = Path(settings.heartbeat) if settings.heartbeat else None
+    from py4j.protocol import Py4JError
+
+    try:
+        _watch(client, settings, stopped)
+    except Py4JError as error:
+        raise DependencyError("flink", f"its JVM is gone: {error}", "was its heap too small (heap_mb)?") from error
+    with suppress(Py4JError):  # whoever told us to stop may have told the JVM too
+        client.cancel().result()
+
+
+def root_cause(trace: str) -> str:
+    """The last cause of a Java stack trace, on one line."""
+    causes = [line for line in trace.splitlines() if line.startswith("Caused by: ")]
+    return (causes[-1:] or trace.splitlines()[:1] or ["no cause was given"])[0].removeprefix("Caused by: ")
+
+
+def _watch(client: JobClient, settings: JobSettings, stopped: threading.Event) -> None:
     execution = client.get_job_execution_result()
     was_running = False
-    while not stopped.wait(WATCH_PERIOD_S if was_running else 0.1):
+    while not stopped.wait(WATCH_PERIOD_S if was_running else STARTING_PERIOD_S):
         if execution.done():
-            raise DependencyError("flink", str(execution.exception()), "the cause is in the log above")
+            raise DependencyError(
+                "flink job", root_cause(str(execution.exception())), "the log above has the whole trace"
+            )
         is_running = client.get_job_status().result().name == "RUNNING"
         if is_running and not was_running:
             LOG.info("job.running")
         was_running = is_running
-        if is_running and heartbeat is not None:
+        if is_running and settings.heartbeat is not None:
+            heartbeat = Path(settings.heartbeat)
             heartbeat.parent.mkdir(parents=True, exist_ok=True)
             heartbeat.touch()
-    client.cancel().result()
 
 
 if __name__ == "__main__":

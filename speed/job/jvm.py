@@ -56,7 +56,8 @@ def flink_configuration(settings: JobSettings, resume_from: str | None) -> dict[
         "execution.checkpointing.dir": f"file://{settings.checkpoint_dir}",
         "execution.checkpointing.num-retained": "2",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-        # Ten failures within a minute of each other are no bad luck: the process ends, and its supervisor decides.
+        # Ten failures within a minute of each other are a bug: the process ends, and its supervisor decides. While
+        # Kafka is away failures come more slowly than that, and the job waits for it.
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "500ms",
         "restart-strategy.exponential-delay.max-backoff": "10s",

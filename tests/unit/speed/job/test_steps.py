@@ -126,3 +126,10 @@ def test_the_dead_letter_of_a_huge_record_fits_into_kafka_and_says_that_it_was_c
 def test_a_long_detail_is_cut_to_what_a_dead_letter_may_hold() -> None:
     sent = Visitors().send(b'{"' + b"y" * 4_000 + b'": 1}')
     assert letter(sent).reason is Reason.CONTRACT
+
+
+def test_a_bucket_full_of_the_largest_values_can_still_be_kept() -> None:
+    visitors = Visitors()
+    for number in range(AdmissionPolicy().admitted_max):
+        sent = visitors.click(interaction(f"e{number}", kind="purchase", value=1e9))
+    assert decode_row(sent[VISITOR_ROW][1]).buckets[0].states["spend"] < 1 << 63
