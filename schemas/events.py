@@ -45,7 +45,8 @@ class InteractionContext(_Contract, frozen=True, kw_only=True):
 class InteractionEvent(_Contract, frozen=True, kw_only=True):
     """A visitor acted on an item.
 
-    `event_id` makes delivery idempotent. `value` is a rating, a quantity, a price or watched milliseconds, by kind.
+    `event_id` makes delivery idempotent. `value` is a rating, a quantity, a price or watched milliseconds, by kind; its
+    bound keeps the sum of a full bucket, in micros, within the 64 bits of every store.
     With `personalise` false the interaction counts for the item and never for the visitor.
     """
 
@@ -56,7 +57,7 @@ class InteractionEvent(_Contract, frozen=True, kw_only=True):
     occurred_at_ms: Instant
     user_id: Identifier | None = None
     session_id: Identifier | None = None
-    value: Annotated[float, Meta(ge=-1e12, le=1e12)] | None = None
+    value: Annotated[float, Meta(ge=-1e9, le=1e9)] | None = None
     slate_id: Identifier | None = None
     position: Annotated[int, Meta(ge=0, le=10_000)] | None = None
     personalise: bool = True
