@@ -6,7 +6,8 @@ must lie below the first live bucket, so that no bucket has two sources.
 A file is known by the digest of its content: importing it again changes nothing. Two overlapping exports of one
 source bring the same event ids, which admission then counts once.
 Rows that break the contract go to a quarantine file, and too many of them refuse the whole import.
-Memory: all valid rows are held twice as Arrow while they are sorted, about 0.5 KB a row.
+Memory: all valid rows are held as Arrow, and once more while they are sorted: at most about 1 KB a row (1.2 GB for a
+million, measured). Split a larger file by time, oldest part first.
 """
 
 from __future__ import annotations

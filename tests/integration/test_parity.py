@@ -148,9 +148,7 @@ def total_cells(entity: Entity, found: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def world(
-    settings: Settings, topics: list[str], redis_server: RedisSettings, cassandra: CassandraSettings
-) -> World:
+def world(settings: Settings, topics: list[str], redis_server: RedisSettings, cassandra: CassandraSettings) -> World:
     close_store(register(settings))
     return World(settings)
 
