@@ -57,6 +57,7 @@ class Server:
         self._settings = settings
         self.speed = RedisFeatures(settings.redis, settings.feast.project, serving.hydrate_deadline_ms)
         self.history = CassandraHistory(settings.cassandra, settings.feast.project)
+        self.history_cache = HistoryCache(self.history, serving.history_cache_rows_max, serving.hydrate_deadline_ms)
         self.catalogue = Catalogue()
         self.trends = ItemTrends(now_ms)
         self.followers = {
@@ -67,7 +68,7 @@ class Server:
         self.impressions = ImpressionLog(
             self.publisher, settings.kafka.topic_prefix, metrics.SERVING_LOST_IMPRESSIONS.inc
         )
-        self.artifacts = ArtifactWatcher(settings.artifacts_dir, _note_swap)
+        self.artifacts = ArtifactWatcher(settings.artifacts_dir, self._note_swap)
         self._is_stopping = False
 
     def application(self) -> FastAPI:
@@ -75,7 +76,7 @@ class Server:
         settings = self._settings
         hydrate = Hydrate(
             self.speed,
-            HistoryCache(self.history, settings.serving.history_cache_rows_max, settings.serving.hydrate_deadline_ms),
+            self.history_cache,
             settings.policies.session,
             on_failure=_note_failure,
         )
@@ -111,6 +112,12 @@ class Server:
         }
         settled = self.artifacts.has_looked and "reading" not in followed.values()
         return Readiness(ready=settled and not self._is_stopping, checks=checks)
+
+    def _note_swap(self, artifact: Artifact) -> None:
+        """A daily run has been published: its rows come with its models."""
+        self.history_cache.expire()
+        metrics.SERVING_ARTIFACT_SWAPS.inc()
+        metrics.SERVING_CUTOFF_SECONDS.set(artifact.manifest.cutoff_ms / 1000)
 
     def _pipeline(self, hydrate: Hydrate) -> Pipeline:
         stages = Stages(
@@ -175,11 +182,6 @@ def _state_of(follower: TopicFollower) -> str:
     if follower.is_caught_up:
         return "following"
     return "away" if follower.has_failed else "reading"
-
-
-def _note_swap(artifact: Artifact) -> None:
-    metrics.SERVING_ARTIFACT_SWAPS.inc()
-    metrics.SERVING_CUTOFF_SECONDS.set(artifact.manifest.cutoff_ms / 1000)
 
 
 def _note_failure(error: PlatformError) -> None:

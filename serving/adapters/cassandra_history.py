@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import threading
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from feature_repo.layout.keys import table_name
 from feature_repo.views import VISITOR_HISTORY
 from infra.settings import CassandraSettings
 from serving.adapters.breaker import Breaker
+from serving.adapters.reachability import is_listening
 
 RETRY_S: Final = 2.0
 
@@ -81,7 +81,7 @@ class CassandraHistory:
 
     def _connect_until_done(self) -> None:
         while not self._stopped.is_set():
-            if not self._is_listening():
+            if not is_listening(self._settings.host, self._settings.port):
                 self._stopped.wait(RETRY_S)
                 continue
             cluster = self._new_cluster()
@@ -95,14 +95,6 @@ class CassandraHistory:
                 cluster.shutdown()
                 log.warning("cassandra.awaited", extra={"problem": str(error)})
             self._stopped.wait(RETRY_S)
-
-    def _is_listening(self) -> bool:
-        """Whether somebody answers at the port: cheaper and quieter than a driver that tries."""
-        try:
-            socket.create_connection((self._settings.host, self._settings.port), timeout=1.0).close()
-        except OSError:
-            return False
-        return True
 
     def _new_cluster(self) -> Cluster:
         profile = ExecutionProfile(

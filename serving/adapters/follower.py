@@ -12,6 +12,7 @@ from kafka.errors import KafkaError
 
 from infra.settings import KafkaSettings
 from schemas.topics import Topic
+from serving.adapters.reachability import is_listening
 
 POLL_MS: Final = 200
 RETRY_S: Final = 2.0
@@ -48,12 +49,13 @@ class TopicFollower:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            try:
-                self._follow()
-            except KafkaError as error:
-                self.has_failed = True
-                log.warning("topic.missed", extra={"topic": self._topic, "problem": str(error)})
-                self._stopped.wait(RETRY_S)
+            if is_listening(self._settings.host, self._settings.port):
+                try:
+                    self._follow()
+                except KafkaError as error:
+                    log.warning("topic.missed", extra={"topic": self._topic, "problem": str(error)})
+            self.has_failed = True
+            self._stopped.wait(RETRY_S)
 
     def _follow(self) -> None:
         consumer = self._new_consumer()
@@ -97,6 +99,7 @@ class TopicFollower:
             auto_offset_reset="earliest",
             fetch_max_wait_ms=100,
             bootstrap_timeout_ms=2_000,
+            reconnect_backoff_ms=200,
             reconnect_backoff_max_ms=1_000,
             allow_auto_create_topics=False,
             metrics_enabled=False,

@@ -36,6 +36,7 @@ class HistoryCache:
         self._clock = clock
         self._rows: OrderedDict[str, Entry] = OrderedDict()
         self._loads: dict[str, asyncio.Task[Cells | None]] = {}
+        self._expired_at = float("-inf")
 
     async def read(self, visitor_id: str) -> Cells | None:
         """See `BatchFeatures.read`."""
@@ -43,9 +44,13 @@ class HistoryCache:
         if entry is None:
             return await self._wait_for(visitor_id)
         self._rows.move_to_end(visitor_id)
-        if self._clock() - entry[0] > FRESH_S:
+        if entry[0] <= max(self._expired_at, self._clock() - FRESH_S):
             self._load(visitor_id)
         return entry[1]
+
+    def expire(self) -> None:
+        """Read every row again when it is next asked for: the batch layer has published."""
+        self._expired_at = self._clock()
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -21,6 +21,7 @@ from kafka.errors import KafkaError
 
 from infra.settings import KafkaSettings
 from schemas.errors import DependencyError
+from serving.adapters.reachability import is_listening
 
 REMEDY: Final = "send the same events again later; event_id makes that safe"
 RECONNECT_S: Final = 1.0
@@ -188,14 +189,16 @@ class Publisher:
         if self._producer is not None:
             self._producer.close(timeout=0)
             self._producer = None
-        try:
-            self._producer = self._new_producer()
-            self._is_suspect, self.is_connected = False, True
-            log.info("kafka.connected", extra={"bootstrap": self._settings.bootstrap})
-        except KafkaError as error:
-            self._failed_at = monotonic()
-            log.warning("kafka.missed", extra={"bootstrap": self._settings.bootstrap, "problem": str(error)})
-        return self._producer
+        if is_listening(self._settings.host, self._settings.port):
+            try:
+                self._producer = self._new_producer()
+                self._is_suspect, self.is_connected = False, True
+                log.info("kafka.connected", extra={"bootstrap": self._settings.bootstrap})
+                return self._producer
+            except KafkaError as error:
+                log.warning("kafka.missed", extra={"bootstrap": self._settings.bootstrap, "problem": str(error)})
+        self._failed_at = monotonic()
+        return None
 
     def _new_producer(self) -> KafkaProducer:
         return KafkaProducer(
@@ -209,6 +212,7 @@ class Publisher:
             request_timeout_ms=max(self._deadline_ms - 1_000, self._deadline_ms // 2),
             max_block_ms=min(2_000, self._deadline_ms),
             bootstrap_timeout_ms=min(2_000, self._deadline_ms),
+            reconnect_backoff_ms=200,
             reconnect_backoff_max_ms=1_000,
             allow_auto_create_topics=False,
             metrics_enabled=False,

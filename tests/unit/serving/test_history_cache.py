@@ -63,6 +63,17 @@ async def test_a_stale_row_is_served_while_it_is_read_again() -> None:
     assert await cache.read("ada") == {"cutoff_ms": 2}
 
 
+async def test_a_publication_makes_every_row_stale_at_once() -> None:
+    store = FakeBatch({"ada": {"cutoff_ms": 1}})
+    cache = HistoryCache(store, 10, 1_000)
+    await cache.read("ada")
+    store.rows["ada"] = {"cutoff_ms": 2}
+    cache.expire()
+    await cache.read("ada")
+    await settle()
+    assert await cache.read("ada") == {"cutoff_ms": 2}
+
+
 async def test_a_stale_row_is_served_for_as_long_as_the_store_is_away() -> None:
     store, clock = FakeBatch({"ada": {"cutoff_ms": 1}}), Clock()
     cache = HistoryCache(store, 10, 1_000, clock)
