@@ -18,7 +18,11 @@ def main(arguments: list[str]) -> int:
     if arguments not in (["apply"], ["yaml"]):
         print("usage: python -m feature_repo apply | yaml", file=sys.stderr)
         return 2
-    from feature_repo.store import close_store, configuration, register  # after the usage: Feast takes seconds to import
+    from feature_repo.store import (  # after the usage: Feast takes seconds to import
+        close_store,
+        configuration,
+        register,
+    )
 
     try:
         settings = load_settings()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from inspect import getsource
 from pathlib import Path
 from typing import Any
 
 from feature_repo.registry import RegistryObjects, registry_objects
-
-# Feast warns at each apply that on-demand views are slow offline; ours are read online only.
-warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
 
 LAPTOP_OFFLINE_DIR = "../.firth/var/offline"
 """Where the batch layer leaves its parquet files by default, seen from this folder."""

@@ -16,11 +16,14 @@ from feast.repo_config import FeastConfigBaseModel
 from pydantic import StrictStr
 from redis.exceptions import RedisError
 
+from feature_repo.foreign_warnings import ignore_foreign_warnings
 from schemas.errors import ConfigurationError, ConsistencyError, DependencyError
 
 STORE_TAG: Final = "store"
 OWNER_TAG: Final = "owner"
 SPEED: Final = "speed"
+
+ignore_foreign_warnings()  # every command of the stock CLI imports this module, because feature_store.yaml names it
 
 _UNREACHABLE: Final = (RedisError, NoHostAvailable, DriverException, OSError)
 

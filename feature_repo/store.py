@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from feast import FeatureStore, RepoConfig
 
 from feature_repo.definitions import define
+from feature_repo.foreign_warnings import ignore_foreign_warnings
 from feature_repo.offline import leave_speed_files_empty
 
 REPOSITORY = Path(__file__).resolve().parent
@@ -104,7 +105,7 @@ def register(settings: StoreSettings) -> FeatureStore:
     settings.registry_path.parent.mkdir(parents=True, exist_ok=True)
     leave_speed_files_empty(settings.offline_dir)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
+        ignore_foreign_warnings()
         store.apply(list(define(settings.offline_dir.resolve())))
     return store
 

@@ -13,7 +13,7 @@ from feature_repo.layout.keys import field_key, timestamp_field
 from feature_repo.layout.values import decode_timestamp_ms, decode_value, encode_timestamp_ms, encoder_of
 from schemas.errors import ConsistencyError
 
-_UNSTORABLE: Final = (TypeError, ValueError, AttributeError, OverflowError, struct.error)
+_UNSTORABLE: Final = (TypeError, ValueError, AttributeError, LookupError, OverflowError, struct.error)
 _UNREADABLE: Final = (KeyError, IndexError, ValueError, struct.error, DecodeError)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from domain.aggregates import ColumnType
@@ -27,6 +28,7 @@ _MEMBER_TAG: Final = b"\x0a"  # val = 1 of every list message
 
 _INT64_MIN: Final = -(1 << 63)
 _INT64_MAX: Final = (1 << 63) - 1
+_RECURRING_MAX: Final = 4
 _DOUBLE: Final = struct.Struct("<d")
 
 
@@ -66,14 +68,17 @@ def encode_string(text: str) -> bytes:
 def encode_ints(numbers: Sequence[int]) -> bytes:
     if not numbers:
         return b"\x72\x00"
-    try:
-        packed = bytes(numbers)  # numbers below 128 are their own varints
-    except ValueError:
-        packed = b"\xff"
-    if packed.isascii():
-        body = _MEMBER_TAG + _varint(len(packed)) + packed
-    else:
-        body = Int64List(val=numbers).SerializeToString()
+    if 0 <= numbers[0] < 128:  # perhaps all are, and then they are their own varints
+        try:
+            packed = bytes(numbers)
+        except ValueError:
+            packed = b"\xff"
+        if packed.isascii():
+            return _framed_ints(_MEMBER_TAG + _varint(len(packed)) + packed)
+    return _framed_ints(Int64List(val=numbers).SerializeToString())
+
+
+def _framed_ints(body: bytes) -> bytes:
     return _INTS_TAG + _varint(len(body)) + body
 
 
@@ -92,7 +97,19 @@ def encode_int_lists(lists: Sequence[Sequence[int]]) -> bytes:
 
 
 def encode_string_lists(lists: Sequence[Sequence[str]]) -> bytes:
-    return _nested([encode_strings(members) if members else b"" for members in lists])
+    return _nested([_encode_members(members) for members in lists])
+
+
+def _encode_members(members: Sequence[str]) -> bytes:
+    """The keys of histograms are short lists from small vocabularies: they recur in row after row."""
+    if len(members) <= _RECURRING_MAX:
+        return _encode_recurring(tuple(members)) if members else b""
+    return encode_strings(members)
+
+
+@lru_cache(maxsize=1 << 16)
+def _encode_recurring(members: tuple[str, ...]) -> bytes:
+    return encode_strings(members)
 
 
 def _nested(members: list[bytes]) -> bytes:

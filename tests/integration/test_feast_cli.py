@@ -26,7 +26,7 @@ from tests.servers import instance_in
 from tests.waiting import wait_until
 
 FEAST = Path(sys.executable).parent / "feast"
-TIMEOUT_S = 180
+TIMEOUT_S = 300
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -102,7 +102,7 @@ def test_the_ui_answers(applied: tuple[Path, subprocess.CompletedProcess[str]], 
             command, cwd=REPOSITORY, env=variables, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        wait_until(lambda: status_of(f"http://127.0.0.1:{port}/") == 200 or ui.poll() is not None, 120, "feast ui")
+        wait_until(lambda: status_of(f"http://127.0.0.1:{port}/") == 200 or ui.poll() is not None, TIMEOUT_S, "feast ui")
         assert ui.poll() is None, log.read_text()
     finally:
         if ui.poll() is None:

@@ -171,6 +171,24 @@ def test_many_entities_are_read_at_once_in_order(store: FeatureStore, module_set
     assert answer["session_length"] == [3, None, 1]
 
 
+def test_a_training_set_has_what_was_known_at_each_instant_and_nothing_later(
+    store: FeatureStore, settings: Settings
+) -> None:
+    own = register(settings)
+    known, later = (history_cells("visitor", days=range(days)) for days in (1, 2))
+    rows = [(known, CUTOFF), (later, CUTOFF + timedelta(days=1))]
+    records = [{"visitor_id": "ada", TIMESTAMP_COLUMN: at, **cells} for cells, at in rows]
+    path = offline_path(settings.offline_dir, VISITOR_HISTORY.name)
+    pq.write_table(pa.Table.from_pylist(records, schema=arrow_schema(VISITOR_HISTORY)), path)
+    instants = [CUTOFF - timedelta(hours=1), CUTOFF + timedelta(hours=1), CUTOFF + timedelta(days=2)]
+    asked = pd.DataFrame({"visitor_id": "ada", TIMESTAMP_COLUMN: instants})
+    wanted = [f"{VISITOR_HISTORY.name}:history_interactions"]
+    frame = own.get_historical_features(asked, wanted).to_df().sort_values(TIMESTAMP_COLUMN)
+    found = [None if pd.isna(value) else int(value) for value in frame["history_interactions"]]
+    assert found == [None, known["history_interactions"], later["history_interactions"]]
+    close_store(own)
+
+
 def test_nobody_writes_a_speed_owned_view_through_feast(store: FeatureStore, module_settings: Settings) -> None:
     session = session_cells(visitor_row(days=(1,)), POLICIES)
     assert session is not None

@@ -68,6 +68,12 @@ def test_a_value_of_another_type_is_refused_with_its_name(value: Any) -> None:
     assert caught.value.feature == "count"
 
 
+@pytest.mark.parametrize("value", [[1], [None], 7])
+def test_a_list_of_another_type_is_refused_with_its_name(value: Any) -> None:
+    with pytest.raises(UnstorableValue, match="feature view:lists is declared string_lists"):
+        ViewLayout("view", [("lists", ColumnType.STRING_LISTS)]).encode({"lists": value}, at_ms=1)
+
+
 def test_a_row_with_missing_or_unknown_cells_is_refused() -> None:
     with pytest.raises(ConsistencyError, match="items"):
         TWO.encode({"count": 1}, at_ms=1)
