@@ -102,7 +102,9 @@ def test_the_ui_answers(applied: tuple[Path, subprocess.CompletedProcess[str]], 
             command, cwd=REPOSITORY, env=variables, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        wait_until(lambda: status_of(f"http://127.0.0.1:{port}/") == 200 or ui.poll() is not None, TIMEOUT_S, "feast ui")
+        wait_until(
+            lambda: status_of(f"http://127.0.0.1:{port}/") == 200 or ui.poll() is not None, TIMEOUT_S, "feast ui"
+        )
         assert ui.poll() is None, log.read_text()
     finally:
         if ui.poll() is None:
