@@ -1,4 +1,4 @@
-"""The feature catalogue: every feature once. Views, stream states, the Spark plan, docs and parity are derived from it."""
+"""The feature catalogue: every feature once. Views, stream states, the Spark plan, docs and parity derive from it."""
 
 from __future__ import annotations
 

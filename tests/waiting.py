@@ -12,7 +12,7 @@ Found = TypeVar("Found")
 POLL_S = 0.05
 
 
-def wait_until(predicate: Callable[[], Found], timeout_s: float, what: str) -> Found:
+def wait_until(predicate: Callable[[], Found | None], timeout_s: float, what: str) -> Found:
     """Return the first true thing that `predicate` returns; fail, saying what was waited for, after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not (found := predicate()):

@@ -13,7 +13,6 @@ from domain.facts import Fact
 from domain.policies import BucketPolicy
 from domain.quantities import Key, keys_of
 
-
 COUNT: Final = Sum()
 
 
