@@ -78,7 +78,7 @@ def show_status(settings: Settings, *, as_json: bool) -> int:
             uptime = "" if row.uptime_s is None else f"{row.uptime_s} s"
             memory = "" if row.memory_mb is None else f"{row.memory_mb} MB"
             line = f"{row.service:<10} {row.state:<12} {row.pid or '':>7} {uptime:>8} {row.restarts:>8} {memory:>8}"
-            print(f"{line}  {row.address or row.detail}".rstrip())
+            print(f"{line}  {row.address}  {row.detail}".rstrip())
     return 0 if rows and all(row.state in ("ready", "done") for row in rows) else 1
 
 

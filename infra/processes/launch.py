@@ -39,6 +39,7 @@ class Command:
     ready: ReadyCheck | None
     ports: tuple[ListenPort, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    ready_limit_s: float = READY_LIMIT_S
     grace_s: float = 20.0
 
 
@@ -67,8 +68,9 @@ class Child:
             return self.exit_code() == 0
         return self.exit_code() is None and self.command.ready.holds(self.launched_at_ms)
 
-    def wait_ready(self, limit_s: float = READY_LIMIT_S) -> None:
+    def wait_ready(self, limit_s: float | None = None) -> None:
         """Return when it is ready. Raises DependencyError when it dies first or needs longer; then it is stopped."""
+        limit_s = self.command.ready_limit_s if limit_s is None else limit_s
         deadline = time.monotonic() + limit_s
         while not self.is_ready():
             if self.exit_code() not in (None, 0):

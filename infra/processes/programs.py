@@ -50,6 +50,7 @@ def speed(settings: Settings) -> Command:
             "PYTHONPATH": os.pathsep.join((str(_speed_packages()), str(PROJECT_ROOT))),
             "PYTHONUNBUFFERED": "1",
         },
+        ready_limit_s=300.0,  # a JVM that starts a Python that loads Flink's classes again
         grace_s=30.0,
     )
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 ASK_TIMEOUT_S = 1.0
+ANSWER_TIMEOUT_S = 5.0
+"""Longer, because on a loaded machine a request that is given up only makes the server's next answer later."""
 
 
 class ReadyCheck(Protocol):
@@ -100,7 +102,7 @@ def every_task_runs(overview: dict[str, Any]) -> bool:
 
 
 def _get(host: str, port: int, path: str) -> bytes | None:
-    connection = http.client.HTTPConnection(host, port, timeout=ASK_TIMEOUT_S)
+    connection = http.client.HTTPConnection(host, port, timeout=ANSWER_TIMEOUT_S)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

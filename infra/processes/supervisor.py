@@ -26,7 +26,7 @@ from infra.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
-BUSY_PERIOD_S: Final = 0.1
+BUSY_PERIOD_S: Final = 0.2
 QUIET_PERIOD_S: Final = 0.5
 LEFTOVER_GRACE_S: Final = 30.0
 

@@ -16,6 +16,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError
 
 from infra.exits import run_command
+from infra.processes.readiness import PortAnswers
 from infra.settings import KafkaSettings, load_settings
 from schemas.errors import ConsistencyError, DependencyError
 from schemas.topics import ALL_TOPICS, Topic
@@ -34,6 +35,8 @@ def ensure_topics(kafka: KafkaSettings, topics: Iterable[Topic] = ALL_TOPICS) ->
         ConsistencyError: a topic exists with another number of partitions.
     """
     wanted = {topic.name: topic for topic in (topic.named(kafka.topic_prefix) for topic in topics)}
+    if not PortAnswers(kafka.host, kafka.port).holds(0):  # the client would try for half a minute
+        raise DependencyError(f"kafka {kafka.bootstrap}", "nothing answers there", "start it: `python -m infra up`")
     try:
         with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap, client_id="firth-topics")) as admin:
             existing = {found["name"]: len(found["partitions"]) for found in admin.describe_topics()}

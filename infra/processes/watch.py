@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from infra.processes.launch import LOG_LINES_SHOWN, READY_LIMIT_S, Child, launch
+from infra.processes.launch import LOG_LINES_SHOWN, Child, launch
 from infra.processes.plan import Service
 from infra.processes.record import HOPELESS, USABLE, ServiceRecord, State
 from infra.processes.restarts import RestartHistory, RestartPolicy
@@ -106,9 +106,9 @@ class Watch:
             else:
                 self._become(State.READY, ready_after_ms=waited_ms)
             log.info("service.readied", extra={"service_name": self.service.name, "ready_after_ms": waited_ms})
-        elif waited_ms > READY_LIMIT_S * 1000:
+        elif waited_ms > self.child.command.ready_limit_s * 1000:
             self.child.kill()
-            self._handle_death(now_ms, f"was not ready within {READY_LIMIT_S:.0f} s")
+            self._handle_death(now_ms, f"was not ready within {waited_ms / 1000:.0f} s")
         else:
             self._see_whether_alive(now_ms)
 

@@ -29,6 +29,7 @@ from schemas.errors import ConfigurationError, ConsistencyError, DependencyError
 from schemas.topics import INTERACTIONS, VISITOR_STATES
 from tests.integration.toy_services import shell_command
 from tests.servers import instance_in
+from tests.waiting import wait_until
 
 LONG_AGO_MS = 1_000_000_000_000
 
@@ -111,8 +112,8 @@ def test_a_setting_that_somebody_changed_is_put_back(topics: list[str], settings
     name = INTERACTIONS.named(settings.kafka.topic_prefix).name
     with closing(KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)) as admin:
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"retention.ms": "1000"})])
-    assert ensure_topics(settings.kafka) == [name]
-    assert ensure_topics(settings.kafka) == []
+    wait_until(lambda: ensure_topics(settings.kafka) == [name], 30, "the change to be seen and put back")
+    wait_until(lambda: ensure_topics(settings.kafka) == [], 30, "nothing to be left to do")
 
 
 def test_another_number_of_partitions_is_refused(kafka: KafkaSettings, settings: Settings) -> None:
