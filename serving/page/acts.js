@@ -9,16 +9,12 @@ export function actsOn(item, act) {
   const watch = element("button", { class: "watch", type: "button", onclick: () => from("play") });
   watch.append("▶ Watch", hidden(` ${title}`));
   const stars = STARS.map((value) =>
-    element(
-      "button",
-      {
-        type: "button",
-        class: "star",
-        "aria-label": `Rate ${title} ${value} of 5`,
-        onclick: () => from("rating", { value }),
-      },
-      "★",
-    ),
+    element("button", {
+      type: "button",
+      class: "star",
+      "aria-label": `Rate ${title} ${value} of 5`,
+      onclick: () => from("rating", { value }),
+    }),
   );
   const rate = roving(element("span", { class: "stars", role: "group", "aria-label": `Rate ${title}` }, ...stars));
   return element("div", { class: "acts" }, watch, rate);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from domain.slates import Candidate, Query, Source
@@ -11,7 +12,7 @@ Scored = Sequence[tuple[str, float]]
 """Items with their scores, best first."""
 
 POOL_MIN: Final = 100
-"""Candidates of the first source, at least: enough for filters and caps to choose from."""
+"""Candidates, at least: enough for filters and caps to choose from."""
 
 
 class Model(Protocol):
@@ -52,28 +53,31 @@ class Trends(Protocol):
 
 
 class Retrieve:
-    """Collects candidates from all sources that can say something."""
+    """Asks the sources in the order of their worth until there are candidates enough."""
 
     def __init__(self, model_of: Callable[[], Model | None], trends: Trends) -> None:
         self._model_of = model_of
         self._trends = trends
 
     def __call__(self, query: Query) -> tuple[Candidate, ...]:
-        """The union of the sources; an item may stand in it once a source."""
-        enough = query.count + len(query.exclude) + len(query.visitor.seen)
-        pool = max(POOL_MIN, 2 * query.count) + len(query.exclude) + len(query.visitor.seen)
-        return tuple(
-            Candidate(item_id, source, score)
-            for source, scored in self._ask(query, pool, enough)
-            for item_id, score in scored
-        )
+        """The candidates of all sources that were asked; an item may stand among them once a source."""
+        enough = max(POOL_MIN, 2 * query.count) + len(query.exclude) + len(query.visitor.seen)
+        candidates: list[Candidate] = []
+        items: set[str] = set()
+        for source, ask in self._sources(query):
+            scored = ask(enough)
+            candidates += [Candidate(item_id, source, score) for item_id, score in scored]
+            items.update(item_id for item_id, _ in scored)
+            if len(items) >= enough:
+                break
+        return tuple(candidates)
 
-    def _ask(self, query: Query, pool: int, enough: int) -> Iterator[tuple[Source, Scored]]:
+    def _sources(self, query: Query) -> Iterator[tuple[Source, Callable[[int], Scored]]]:
         model = self._model_of()
         basis = [act.item_id for act in query.visitor.basis]
         if model is not None and basis:
-            yield Source.SESSION_KNN, model.rank(basis, pool)
-            yield Source.SIMILAR, model.similar(basis[-1], query.count)
-        yield Source.TRENDING, self._trends.trending(enough)
+            yield Source.SESSION_KNN, partial(model.rank, basis)
+            yield Source.SIMILAR, partial(model.similar, basis[-1])
+        yield Source.TRENDING, self._trends.trending
         if model is not None:
-            yield Source.POPULAR, model.popular(enough)
+            yield Source.POPULAR, model.popular
