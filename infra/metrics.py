@@ -32,7 +32,7 @@ STAGES: Final = ("hydrate", "retrieve", "filter", "score", "compose")
 VERDICTS: Final = ("accepted", "rejected", "unconfirmed")
 SPEED_VIEWS: Final = ("visitor_session", "visitor_recent", "item_trend")
 WRITE_OUTCOMES: Final = ("written", "outdated")
-STEPS: Final = ("archive", "features", "models", "evaluate", "gate", "publish")
+STEPS: Final = ("sessions", "features", "models", "evaluate", "artifact", "publish")
 
 
 class Labelled(Protocol):

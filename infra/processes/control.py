@@ -150,7 +150,7 @@ def _start_supervisor(settings: Settings, folder: RunFolder, free_ports: bool) -
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=PROJECT_ROOT,
-            env={**os.environ, **chosen, "FIRTH_STATE_DIR": str(settings.state_dir)},
+            env={**os.environ, **chosen, "FIRTH_STATE_DIR": str(settings.state_dir.absolute())},
             start_new_session=True,
         )
     while not folder.is_supervised():
