@@ -65,9 +65,7 @@ class Server:
             "trends": TopicFollower(settings.kafka, ITEM_STATES, self.trends.take),
         }
         self.publisher = Publisher(settings.kafka, serving.events_in_flight_max, serving.publish_deadline_ms)
-        self.impressions = ImpressionLog(
-            self.publisher, settings.kafka.topic_prefix, metrics.SERVING_LOST_IMPRESSIONS.inc
-        )
+        self.impressions = ImpressionLog(self.publisher, settings.kafka.topic_prefix, _count_impressions)
         self.artifacts = ArtifactWatcher(settings.artifacts_dir, self._note_swap)
         self._is_stopping = False
 
@@ -182,6 +180,11 @@ def _state_of(follower: TopicFollower) -> str:
     if follower.is_caught_up:
         return "following"
     return "away" if follower.has_failed else "reading"
+
+
+def _count_impressions(published: int, lost: int) -> None:
+    metrics.SERVING_IMPRESSIONS.inc(published)
+    metrics.SERVING_LOST_IMPRESSIONS.inc(lost)
 
 
 def _note_failure(error: PlatformError) -> None:

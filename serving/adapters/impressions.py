@@ -17,24 +17,25 @@ WAITING_MAX: Final = 10_000
 POLICY: Final = "session_first"
 ARM: Final = "only"
 
-CountLost = Callable[[int], None]
+Settled = Callable[[int, int], None]
+"""Told how many are in Kafka, and how many got lost."""
 
 
 class Offering(Protocol):
     """The way into Kafka for what nobody waits for."""
 
-    def offer(self, records: Sequence[Record], on_failures: CountLost) -> None:
-        """Publish; `on_failures` hears how many got lost. Raises DependencyError when it takes none of them."""
+    def offer(self, records: Sequence[Record], on_settled: Settled) -> None:
+        """Publish; `on_settled` hears what became of them. Raises DependencyError when it takes none of them."""
         ...
 
 
 class ImpressionLog:
     """Publishes which slates were shown. Bounded: what does not fit is dropped and counted."""
 
-    def __init__(self, publisher: Offering, topic_prefix: str, count_lost: CountLost) -> None:
+    def __init__(self, publisher: Offering, topic_prefix: str, settled: Settled) -> None:
         self._publisher = publisher
         self._topic = IMPRESSIONS.named(topic_prefix).name
-        self._count_lost = count_lost
+        self._settled = settled
         self._waiting: list[Slate] = []
 
     def note(self, slate: Slate) -> None:
@@ -42,7 +43,7 @@ class ImpressionLog:
         if not slate.query.personalise:
             return
         if len(self._waiting) >= WAITING_MAX:
-            self._count_lost(1)
+            self._settled(0, 1)
         else:
             self._waiting.append(slate)
 
@@ -60,10 +61,10 @@ class ImpressionLog:
         try:
             self._publisher.offer(
                 [Record(self._topic, slate.query.visitor_id, encode(_impression(slate))) for slate in slates],
-                self._count_lost,
+                self._settled,
             )
         except DependencyError:
-            self._count_lost(len(slates))
+            self._settled(0, len(slates))
 
 
 def _impression(slate: Slate) -> ImpressionEvent:

@@ -120,15 +120,14 @@ class Publisher:
         silence = Unconfirmed(f"no acknowledgement within {self._deadline_ms} ms")
         return [outcome or silence for outcome in batch.outcomes]
 
-    def offer(self, records: Sequence[Record], on_failures: Callable[[int], None]) -> None:
-        """Publish without waiting; `on_failures` hears how many did not get through. Raises as `publish` does."""
+    def offer(self, records: Sequence[Record], on_settled: Callable[[int, int], None]) -> None:
+        """Publish without waiting; `on_settled` hears how many were confirmed, how many not. Raises as `publish` does."""
         loop = asyncio.get_running_loop()
 
         def settled() -> None:
-            failures = sum(not isinstance(outcome, Confirmed) for outcome in batch.outcomes)
+            confirmed = sum(isinstance(outcome, Confirmed) for outcome in batch.outcomes)
             loop.call_soon_threadsafe(self._conclude, len(records), None)
-            if failures:
-                loop.call_soon_threadsafe(on_failures, failures)
+            loop.call_soon_threadsafe(on_settled, confirmed, len(records) - confirmed)
 
         batch = self._hand_over(records, settled)
 

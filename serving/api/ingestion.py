@@ -29,7 +29,9 @@ def router(services: Services) -> APIRouter:
         503 when Kafka did not acknowledge all of them in time: `verdicts` tells which to send again.
         """
         raws = split_events(await read_body(request, EVENT_BODY_BYTES_MAX), "events")
-        return _answer(await services.gateway.take_interactions(raws))
+        with metrics.SERVING_PUBLISH_SECONDS.time():
+            taken = await services.gateway.take_interactions(raws)
+        return _answer(taken)
 
     @routes.post(
         "/v1/items",
@@ -39,7 +41,9 @@ def router(services: Services) -> APIRouter:
     async def take_items(request: Request) -> Response:
         """Take up to 1,000 items of the catalogue: each replaces what was known of it, or deletes it."""
         raws = split_events(await read_body(request, EVENT_BODY_BYTES_MAX), "items")
-        return _answer(await services.gateway.take_items(raws))
+        with metrics.SERVING_PUBLISH_SECONDS.time():
+            taken = await services.gateway.take_items(raws)
+        return _answer(taken)
 
     return routes
 

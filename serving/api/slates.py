@@ -143,6 +143,8 @@ def _item_answer(shown: Shown, catalogue: Catalogue) -> contract.SlateItem:
 
 
 def _measure(slate: slates.Slate) -> None:
+    for shown in slate.shown:
+        metrics.SERVING_SHOWN_ITEMS.labels(shown.candidate.source).inc()
     for rung in slate.query.degraded:
         metrics.SERVING_DEGRADED.labels(rung).inc()
     as_of_ms = slate.query.visitor.features_as_of_ms
