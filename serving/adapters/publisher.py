@@ -121,7 +121,7 @@ class Publisher:
         return [outcome or silence for outcome in batch.outcomes]
 
     def offer(self, records: Sequence[Record], on_settled: Callable[[int, int], None]) -> None:
-        """Publish without waiting; `on_settled` hears how many were confirmed, how many not. Raises as `publish` does."""
+        """Publish without waiting; `on_settled` hears how many got there, how many not. Raises as `publish` does."""
         loop = asyncio.get_running_loop()
 
         def settled() -> None:
