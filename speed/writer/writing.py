@@ -25,7 +25,9 @@ from schemas.errors import DependencyError
 from speed.writer.finishing import FeatureUpdate, covers, read_row
 from speed.writer.sink import FeatureSink, Written
 
-POLL_RECORDS_MAX: Final = 1_000
+POLL_RECORDS_MAX: Final = 4_000
+"""The further behind, the larger the batch, and the more rows of a key become one write."""
+
 POLL_TIMEOUT_MS: Final = 200
 COMMIT_PERIOD_S: Final = 0.5
 WATCH_PERIOD_S: Final = 1.0

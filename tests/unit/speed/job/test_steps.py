@@ -130,6 +130,8 @@ def test_a_long_detail_is_cut_to_what_a_dead_letter_may_hold() -> None:
 
 def test_a_bucket_full_of_the_largest_values_can_still_be_kept() -> None:
     visitors = Visitors()
-    for number in range(AdmissionPolicy().admitted_max):
-        sent = visitors.click(interaction(f"e{number}", kind="purchase", value=1e9))
+    purchases = [
+        interaction(f"e{number}", kind="purchase", value=1e9) for number in range(AdmissionPolicy().admitted_max)
+    ]
+    *_, sent = [visitors.click(purchase) for purchase in purchases]
     assert decode_row(sent[VISITOR_ROW][1]).buckets[0].states["spend"] < 1 << 63
