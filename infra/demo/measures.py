@@ -56,6 +56,7 @@ class Measures:
     ours: HitRate = field(default_factory=HitRate)
     popularity: HitRate = field(default_factory=HitRate)
     batch_only: HitRate = field(default_factory=HitRate)
+    first_click_ms: float | None = None
     click_to_slate_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))
     started_at: float = field(default_factory=time.monotonic)
 

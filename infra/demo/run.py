@@ -89,6 +89,7 @@ def _smoke(steps: Steps, settings: Settings, options: argparse.Namespace) -> dic
         "setup_s": _setup_seconds(),
         "first_slate_s": first_slate_s,
         "events": measures.events,
+        "first_click_ms": measures.first_click_ms,
         "click_to_slate_ms": latency,
         "parity": {name: parity.get(name) for name in ("rows", "fields", "mismatches", "unsettled")},
         "hr20": measures.ours.hr,
