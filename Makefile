@@ -11,7 +11,7 @@ FIRTH := $(MAIN) -m infra
 
 # What also runs in the speed environment: all that Flink imports. The recommenders are numba, so main only.
 SPEED_TESTS := $(wildcard tests/unit/schemas tests/unit/domain tests/unit/speed/job tests/property)
-MAIN_ONLY := --ignore-glob='*/recommenders*' --ignore-glob='*/test_session_knn*'
+MAIN_ONLY := --ignore-glob='*/recommenders*' --ignore-glob='*/test_artifacts*' --ignore-glob='*/test_session_knn*'
 SPEED_ONLY := --ignore=tests/unit/speed/job
 
 .PHONY: help

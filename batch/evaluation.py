@@ -1,4 +1,4 @@
-"""How good are the models of a run? An honest temporal split of its own sessions, by the rules of `domain.evaluation`."""
+"""How good are the models of a run? A temporal split of its own sessions, by the rules of `domain.evaluation`."""
 
 from __future__ import annotations
 

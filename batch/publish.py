@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 BATCH_VIEWS: Final = (VISITOR_HISTORY, ITEM_PROFILE)
+ROWS_PER_BATCH: Final = 5_000
 SAMPLE: Final = 50
 SAMPLE_SEED: Final = 7
 
@@ -84,12 +84,11 @@ def publish(settings: Settings, computed: Mapping[str, Path], cutoff_ms: int, ve
     """
     refuse_older(settings.artifacts_dir, cutoff_ms)
     settings.offline_dir.mkdir(parents=True, exist_ok=True)
-    for view, path in computed.items():
-        _replace(Path(offline_path(settings.offline_dir, view)), path)
+    for name, path in computed.items():
+        _replace(Path(offline_path(settings.offline_dir, name)), path)
     with _feature_store(settings) as store:
-        at = datetime.fromtimestamp(cutoff_ms / 1000, UTC)
-        with redirect_stdout(sys.stderr):  # Feast draws progress bars
-            store.materialize(at - timedelta(milliseconds=1), at, feature_views=list(computed))
+        for view in BATCH_VIEWS:
+            _materialise(store, view, computed[view.name], cutoff_ms)
         rows = {view.name: _reconcile(store, view, computed[view.name]) for view in BATCH_VIEWS}
     artifacts.point_to(settings.artifacts_dir, version)
     return Published(rows)
@@ -102,10 +101,29 @@ def is_published(settings: Settings, computed: Mapping[str, Path], version: str)
     with _feature_store(settings) as store:
         try:
             for view in BATCH_VIEWS:
+                if _is_closed(store, view):
+                    return False
                 _reconcile(store, view, computed[view.name])
         except UnfaithfulStore:
             return False
     return True
+
+
+def _materialise(store: FeatureStore, view: View, path: Path, cutoff_ms: int) -> None:
+    """What `feast materialize` does, in batches, so that memory is bounded; and the view stays readable meanwhile.
+
+    Feast's own command refuses reads of a view until it is done, and for good when it is killed.
+    """
+    for batch in pq.ParquetFile(path).iter_batches(ROWS_PER_BATCH):
+        store.write_to_online_store(view.name, batch.to_pandas())
+    at = datetime.fromtimestamp(cutoff_ms / 1000, UTC)
+    store.registry.apply_materialization(store.get_feature_view(view.name), store.project, at, at, commit=True)
+
+
+def _is_closed(store: FeatureStore, view: View) -> bool:
+    """Whether Feast refuses to read the view, as after a `feast materialize` that was killed."""
+    state = store.get_feature_view(view.name).state
+    return state.name not in ("STATE_UNSPECIFIED", "AVAILABLE_ONLINE")
 
 
 def _replace(published: Path, computed: Path) -> None:
@@ -126,7 +144,6 @@ def _feature_store(settings: Settings) -> Iterator[FeatureStore]:
         if not _knows_the_catalogue(store):
             close_store(store)
             store = register(settings)
-        _forget_a_broken_run(store)
         yield store
     finally:
         close_store(store)
@@ -135,17 +152,6 @@ def _feature_store(settings: Settings) -> Iterator[FeatureStore]:
 def _knows_the_catalogue(store: FeatureStore) -> bool:
     known = {view.name: {field.name for field in view.features} for view in store.list_feature_views()}
     return all(known.get(view.name) == {name for name, _ in view.columns} for view in BATCH_VIEWS)
-
-
-def _forget_a_broken_run(store: FeatureStore) -> None:
-    """A run that was killed leaves its views `MATERIALIZING`, which Feast takes for a run that is going on."""
-    from feast.feature_view import FeatureViewState
-
-    for name in (view.name for view in BATCH_VIEWS):
-        view = store.get_feature_view(name)
-        if view.state == FeatureViewState.MATERIALIZING:
-            view.state = FeatureViewState.GENERATED
-            store.registry.apply_feature_view(view, store.project, commit=True)
 
 
 def _reconcile(store: FeatureStore, view: View, path: Path) -> int:

@@ -17,8 +17,8 @@ from pyspark.sql import SparkSession
 from infra.settings import Settings
 from schemas.errors import ConfigurationError
 
-SHUFFLE_PARTITIONS_PER_CORE: Final = 4
-"""Adaptive execution joins small ones; large ones spill."""
+RECORDS_PER_PARTITION: Final = 200_000
+"""Of a shuffle. Every partition costs, however small: 90,000 records took 66 s of CPU in 8 of them, 52 s in 2."""
 
 FEW_RECORDS: Final = 1_000_000
 """Below it a run is over before the optimising compiler has paid for itself: without it, 29 s of CPU instead of 49."""
@@ -50,6 +50,7 @@ def spark_session(settings: Settings, records: int) -> Iterator[SparkSession]:
             yield SparkSession(context)
         finally:
             context.stop()
+            gateway.shutdown()
             _end(gateway.proc)
             SparkContext._gateway = SparkContext._jvm = None  # the next session starts a JVM of its own
 
@@ -87,7 +88,7 @@ def _options(settings: Settings, records: int, scratch: Path) -> dict[str, str]:
         "spark.databricks.delta.snapshotPartitions": "2",  # the default of 50 is meant for tables of a million files
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",  # an overflow stops the run instead of wrapping around
-        "spark.sql.shuffle.partitions": str(cores * SHUFFLE_PARTITIONS_PER_CORE),
+        "spark.sql.shuffle.partitions": str(max(cores, records // RECORDS_PER_PARTITION)),
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
     }

@@ -31,12 +31,10 @@ def admitted(facts: DataFrame, policies: Policies) -> DataFrame:
         .select("visitor_id")
         .distinct()
     )
-    robots = [row.visitor_id for row in crowded.collect()]
-    if not robots:
+    if crowded.isEmpty():
         return _without_duplicates(by_visitor, policies.bucket)
-    suspects = F.broadcast(facts.sparkSession.createDataFrame([(robot,) for robot in robots], "visitor_id string"))
-    orderly = by_visitor.join(suspects, "visitor_id", "left_anti")
-    disorderly = by_visitor.join(suspects, "visitor_id", "left_semi")
+    orderly = by_visitor.join(crowded, "visitor_id", "left_anti")
+    disorderly = by_visitor.join(crowded, "visitor_id", "left_semi")
     screened = disorderly.groupBy("visitor_id").applyInPandas(_by_reference(policies), facts.schema)
     return _without_duplicates(orderly, policies.bucket).unionByName(screened).repartition("visitor_id")
 

@@ -1,0 +1,73 @@
+"""Artifacts: what is loaded is what was packed, or an error that names the difference."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from domain import artifacts
+from domain.artifacts import Artifact, BrokenArtifact, Manifest, catalogue_fingerprint, digest_of, write_manifest
+from domain.recommenders.popularity import Popularity
+from domain.recommenders.session_knn import SessionKnn
+from domain.recommenders.session_log import SessionLog
+from domain.recommenders.vocabulary import Vocabulary
+
+
+def packed(folder: Path, *, items: int = 3, fingerprint: str | None = None) -> Path:
+    folder.mkdir(parents=True)
+    Vocabulary(["a", "b", "c"]).save(folder)
+    SessionKnn.build(SessionLog.of([(1, [0, 1]), (2, [1, 2])]), 3).save(folder)
+    Popularity(np.arange(items)).save(folder)
+    files = {path.name: digest_of(path) for path in folder.iterdir()}
+    fingerprint = fingerprint or catalogue_fingerprint()
+    write_manifest(folder, Manifest(folder.name, 1, 2, 3, fingerprint, files, {"hr20": 0.5}, {"items": 3}))
+    return folder
+
+
+def test_the_current_artifact_is_the_one_that_was_pointed_to(tmp_path: Path) -> None:
+    assert Artifact.current(tmp_path) is None
+    for version in ("v1", "v2"):
+        packed(tmp_path / version)
+        artifacts.point_to(tmp_path, version)
+    found = Artifact.current(tmp_path)
+    assert found is not None
+    assert (found.version, found.manifest.metrics) == ("v2", {"hr20": 0.5})
+    assert len(found.vocabulary) == found.session_knn.index.items_count == len(found.popularity.counts)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "v1", "v2"]
+
+
+@pytest.mark.parametrize("name", ["vocabulary.json", "popularity.npz", "session_index.npz", "session_knn.json"])
+def test_a_changed_or_missing_file_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
+    folder = packed(tmp_path / "v1")
+    with (folder / name).open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(BrokenArtifact, match=name):
+        Artifact.load(folder)
+    (folder / name).unlink()
+    with pytest.raises(BrokenArtifact, match=name):
+        Artifact.load(folder)
+
+
+def test_another_catalogue_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BrokenArtifact, match="another catalogue"):
+        Artifact.load(packed(tmp_path / "v1", fingerprint="0"))
+
+
+def test_models_over_different_vocabularies_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BrokenArtifact, match="different numbers of items"):
+        Artifact.load(packed(tmp_path / "v1", items=4))
+
+
+def test_a_pointer_to_nothing_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    artifacts.point_to(tmp_path, "gone")
+    with pytest.raises(BrokenArtifact, match="batch daily --fresh"):
+        Artifact.current(tmp_path)
+
+
+def test_a_manifest_says_nothing_unknown(tmp_path: Path) -> None:
+    folder = packed(tmp_path / "v1")
+    manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest | {"surprise": 1}))
+    with pytest.raises(BrokenArtifact, match="surprise"):
+        Artifact.load(folder)
