@@ -1,7 +1,7 @@
 """`python -m batch daily`: recompute every feature and model from the log up to a closed bucket, and publish them.
 
-pin → features → sessions → models → evaluate → artifact → publish. Each step is skipped when it is done, so a run that
-was killed goes on where it stopped; a run by the same log and catalogue as the last one finds everything done.
+pin → admission → features → sessions → models → evaluate → artifact → publish. Each step is skipped when it is done,
+so a run that was killed goes on where it stopped, and one by the same log and catalogue finds everything done.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.storagelevel import StorageLevel
 
 from batch import run as runs
 from batch.cutoff import Cut, cut_log, end_of
@@ -98,17 +97,19 @@ class Steps:
         """All that Spark does, in one session that is only started when something is left to do."""
         if run.is_done("features") and run.is_done("sessions"):
             return
-        with self.open_spark(self.settings, self.cut.records) as spark, self._facts(spark) as facts:
+        started_s = time.monotonic()
+        with self.open_spark(self.settings, self.cut.records) as spark:
+            run.note("spark", {"cores": self.settings.batch.spark_cores}, started_s)
+            started_s = time.monotonic()
+            facts = self._admitted(spark)
+            run.note("admission", {"admitted": facts.count()}, started_s)
             run.step("features", partial(self.compute_features, facts))
             run.step("sessions", partial(self.cut_sessions, facts))
 
-    @contextmanager
-    def _facts(self, spark: SparkSession) -> Iterator[DataFrame]:
-        """The admitted facts, kept for all that is computed from them."""
+    def _admitted(self, spark: SparkSession) -> DataFrame:
+        """The admitted facts, kept in the session for all that is computed from them."""
         log = read_log(spark, self.settings.lake_dir, self.cut.lake_version, self.cut.cutoff_ms)
-        facts = admitted(log, self.settings.policies).persist(StorageLevel.MEMORY_AND_DISK)
-        yield facts
-        facts.unpersist()
+        return admitted(log, self.settings.policies)
 
     def compute_features(self, facts: DataFrame) -> Found:
         """The rows of every batch view."""

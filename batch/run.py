@@ -85,13 +85,16 @@ class Run:
         """Do the step unless it is done; returns what it found, now or then."""
         if not self.is_done(name):
             started = time.monotonic()
-            found = dict(work())
-            done = StepDone(found, round(time.monotonic() - started, 2))
-            self.record.steps[name] = done
-            self._write()
-            facts = ", ".join(f"{value:,} {key}" for key, value in found.items() if isinstance(value, int))
-            self._tell(f"daily: {name}: {facts or 'done'} in {done.seconds:.1f} s")
+            self.note(name, dict(work()), started)
         return self.record.steps[name].found
+
+    def note(self, name: str, found: Found, started_s: float) -> None:
+        """Record a step that began at this monotonic time as done, and tell of it."""
+        done = StepDone(found, round(time.monotonic() - started_s, 2))
+        self.record.steps[name] = done
+        self._write()
+        facts = ", ".join(f"{value:,} {key}" for key, value in found.items() if isinstance(value, int))
+        self._tell(f"daily: {name}: {facts or 'done'} in {done.seconds:.1f} s")
 
     def undo(self, name: str) -> None:
         """Forget that a step was done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,7 +35,8 @@ def spark_session(settings: Settings, records: int) -> Iterator[SparkSession]:
         ConfigurationError: the jars are missing, or the JVM does not start.
     """
     scratch = settings.state_dir / "spark"
-    scratch.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
+    scratch.mkdir(parents=True)
     settings.logs_dir.mkdir(parents=True, exist_ok=True)
     conf = SparkConf(loadDefaults=False).setAll(list(_options(settings, records, scratch).items()))
     log_path = settings.logs_dir / "spark.log"

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
 
 from batch.features.facts import ORDER
 from domain.facts import Stamp
@@ -17,26 +18,32 @@ from domain.reference import admitted as admitted_by_reference
 from schemas.events import InteractionEvent
 
 
-def admitted(facts: DataFrame, policies: Policies) -> DataFrame:
-    """The facts that count, partitioned by visitor.
+def _is_history() -> Column:
+    """Imported history and live records are admitted apart: the stream has never seen what was imported."""
+    return (F.col("partition") < 0).alias("is_history")
 
-    Without a flood, admission is native. A visitor who may exceed the bound of a bucket goes through the reference
-    itself: a flooded record is not remembered, so there the two rules cannot be told apart.
+
+def admitted(facts: DataFrame, policies: Policies) -> DataFrame:
+    """The facts that count, partitioned by visitor and kept in the session.
+
+    A visitor without more than the bound in any bucket, duplicates aside, had no flood, and then admission is native.
+    Another one goes through the reference itself: a flooded record is not remembered, so the two rules meet there.
     """
     by_visitor = facts.repartition("visitor_id")
+    native = _without_duplicates(by_visitor, policies.bucket).persist(StorageLevel.MEMORY_AND_DISK)
     crowded = (
-        facts.groupBy("visitor_id", "bucket_ms")
+        native.groupBy("visitor_id", _is_history(), "bucket_ms")
         .count()
         .where(F.col("count") > policies.admission.admitted_max)
         .select("visitor_id")
         .distinct()
     )
     if crowded.isEmpty():
-        return _without_duplicates(by_visitor, policies.bucket)
-    orderly = by_visitor.join(crowded, "visitor_id", "left_anti")
+        return native
     disorderly = by_visitor.join(crowded, "visitor_id", "left_semi")
     screened = disorderly.groupBy("visitor_id").applyInPandas(_by_reference(policies), facts.schema)
-    return _without_duplicates(orderly, policies.bucket).unionByName(screened).repartition("visitor_id")
+    orderly = native.join(crowded, "visitor_id", "left_anti")
+    return orderly.unionByName(screened).repartition("visitor_id").persist(StorageLevel.MEMORY_AND_DISK)
 
 
 def _without_duplicates(facts: DataFrame, policy: BucketPolicy) -> DataFrame:
@@ -45,8 +52,8 @@ def _without_duplicates(facts: DataFrame, policy: BucketPolicy) -> DataFrame:
     Of one bucket only the first record of an id can be admitted: whatever refuses it, refuses the later ones. So the
     fold over earlier records sees at most one a bucket.
     """
-    same_event = Window.partitionBy("visitor_id", "event_id")
-    same_bucket = Window.partitionBy("visitor_id", "event_id", "bucket_ms")
+    same_event = Window.partitionBy("visitor_id", _is_history(), "event_id")
+    same_bucket = Window.partitionBy("visitor_id", _is_history(), "event_id", "bucket_ms")
     ranked = facts.withColumn("_place", F.row_number().over(same_bucket.orderBy(*ORDER)))
     earlier = F.collect_list("bucket_ms").over(same_event.orderBy(*ORDER))  # with the record's own, which is last
     firsts = ranked.where(F.col("_place") == 1).withColumn("_buckets", earlier)
