@@ -53,6 +53,8 @@ def decode_body(decoder: msgspec.json.Decoder[Shape], body: bytes) -> Shape:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise rejection_of(error) from error
+    except RecursionError as error:
+        raise RejectedEvent(Reason.MALFORMED, "", "nested too deeply") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RejectedEvent(Reason.MALFORMED, "", f"not JSON: {error}") from error
 

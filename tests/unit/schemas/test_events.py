@@ -66,6 +66,12 @@ def test_json_that_is_no_object_breaks_the_contract() -> None:
     assert rejection(b"[1]").reason is Reason.CONTRACT
 
 
+@pytest.mark.parametrize("start", [b"", b'{"context":', b'{"context":{"attributes":{"a":', b'{"colour":'])
+@pytest.mark.parametrize("piece", [b"[", b'{"a":'])
+def test_nesting_beyond_all_reason_breaks_the_contract(start: bytes, piece: bytes) -> None:
+    assert rejection(start + piece * 3_000).reason is Reason.CONTRACT
+
+
 def test_a_number_beyond_a_double_is_refused() -> None:
     assert rejection(body().replace(b'"kind"', b'"value": 1e999, "kind"')).field == "value"
 

@@ -109,6 +109,16 @@ async def test_a_wrong_query_is_a_problem_that_names_the_field(
     assert response.json()["type"] == "urn:firth:problem:contract"
 
 
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/items", "/v1/recommendations"])
+@pytest.mark.parametrize("start", [b"", b'{"events": [{"a": ', b'{"items": [', b'{"visitor_id": "ada", "exclude": '])
+async def test_a_body_nested_beyond_all_reason_is_the_senders_mistake(
+    http: httpx.AsyncClient, path: str, start: bytes
+) -> None:
+    response = await http.post(path, content=start + b"[" * 200_000)
+    assert response.status_code == 422
+    assert response.json()["type"] == "urn:firth:problem:contract"
+
+
 async def test_each_event_gets_a_verdict_of_its_own_and_the_rest_is_kept(http: httpx.AsyncClient, world: World) -> None:
     future = event("e3", at_ms=START_MS + 3_600_000)
     batch = [event("e1"), {**event("e2"), "kind": "stare"}, future, "nonsense", event("e5")]
