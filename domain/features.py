@@ -74,7 +74,7 @@ AGGREGATED: Final = (
         "categories",
         "visitor",
         Histogram("category", DecayedSum(7 * DAY_MS), top=10),
-        "What the visitor likes now: interactions by category, halved every 7 days, the ten strongest.",
+        "What the visitor likes now: interactions by category (at most 64), halved every 7 days, the ten strongest.",
         "decayed interactions",
     ),
     Feature(

@@ -26,20 +26,24 @@ class LogRecord:
 
 
 def admitted(log: Iterable[LogRecord], policies: Policies) -> list[LogRecord]:
-    """The records that count, by rule 1: no duplicate within `dedup` buckets, no flood, in offset order."""
+    """The records that count, by rule 1: no duplicate within `dedup` buckets, no flood, in offset order.
+
+    Imported history and live records do not know of each other: the stream has never seen what was imported.
+    """
     period_ms, remembered = policies.bucket.period_ms, policies.bucket.dedup
-    buckets_of: dict[tuple[str, str], list[int]] = defaultdict(list)
-    count_of: dict[tuple[str, int], int] = defaultdict(int)
+    buckets_of: dict[tuple[bool, str, str], list[int]] = defaultdict(list)
+    count_of: dict[tuple[bool, str, int], int] = defaultdict(int)
     kept = []
     for record in sorted(log, key=lambda one: (one.stamp.partition, one.stamp.offset)):
         event, bucket = record.event, record.stamp.received_at_ms // period_ms
-        earlier = buckets_of[event.visitor_id, event.event_id]
+        is_history = record.stamp.partition < 0
+        earlier = buckets_of[is_history, event.visitor_id, event.event_id]
         if any(bucket - remembered <= before <= bucket for before in earlier):
             continue
-        if count_of[event.visitor_id, bucket] >= policies.admission.admitted_max:
+        if count_of[is_history, event.visitor_id, bucket] >= policies.admission.admitted_max:
             continue
         earlier.append(bucket)
-        count_of[event.visitor_id, bucket] += 1
+        count_of[is_history, event.visitor_id, bucket] += 1
         kept.append(record)
     return kept
 

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from domain.aggregates import DecayedSum, Histogram, Sum
 from domain.aggregates.decay import factor, weights_by_minute
+from domain.aggregates.sums import INT64_MAX
 from domain.policies import DAY_MS, HOUR_MS, MINUTE_MS, BucketPolicy
 from domain.quantities import Key, Quantity
 
@@ -74,6 +75,13 @@ def _keys_of(key: Key) -> Column:
             return F.array(F.lpad(hour.cast("string"), 2, "0"))
         case _:
             assert_never(key)
+
+
+def saturating_sum(amount: str) -> Column:
+    """A sum that stops at 64 bits instead of failing, as `domain.aggregates.sums.saturated` does."""
+    largest = F.lit(INT64_MAX).cast("bigint")
+    overflown = F.when(F.sum(F.col(amount).cast("double")) < 0, -largest).otherwise(largest)
+    return F.coalesce(F.try_sum(amount), overflown)
 
 
 def decayed_total(buckets: Column, half_life_ms: int, policy: BucketPolicy, span_ms: int) -> Column:

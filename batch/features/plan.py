@@ -12,7 +12,7 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from batch.features.cells import Cellular, cells_of, decayed_total, half_life_of
+from batch.features.cells import Cellular, cells_of, decayed_total, half_life_of, saturating_sum
 from domain.aggregates import ColumnType, DecayedSum, Histogram, LastN, Sum
 from domain.features import JOIN_KEYS, Entity, Feature, column_names, features_of
 from domain.policies import BucketPolicy
@@ -80,7 +80,7 @@ def _cell_totals(
     states = (
         facts.select(key, "bucket_ms", F.explode_outer(cells).alias("cell"))  # outer: an entity without cells has a row
         .groupBy(key, "cell.feature", "cell.key", "bucket_ms")
-        .agg(F.sum("cell.amount").alias("amount"))
+        .agg(saturating_sum("cell.amount").alias("amount"))
     )
     totals = _folded(key, states, [half_life_of(aggregate) for _, aggregate in features], policy, span_ms)
     wide = totals.groupBy(key).agg(*(_gathered(number).alias(str(number)) for number in range(len(features))))
@@ -101,7 +101,7 @@ def _folded(
     decayed = [number for number, half_life_ms in enumerate(half_lives_ms) if half_life_ms]
     seen = F.collect_list(F.when(F.col("feature").isin(*decayed), F.struct("bucket_ms", "amount")))
     folded = states.groupBy(key, "feature", "key").agg(
-        F.sum("amount").alias("sum"), F.array_sort(seen).alias("buckets")
+        saturating_sum("amount").alias("sum"), F.array_sort(seen).alias("buckets")
     )
     total = F.col("sum")
     for half_life_ms in sorted({each for each in half_lives_ms if each}):
@@ -120,10 +120,18 @@ def _gathered(number: int) -> Column:
 def _unpacked(cells: Column, aggregate: Cellular) -> list[Column]:
     """Sorted cells as the columns of `Aggregate.pack_total`."""
     if isinstance(aggregate, Histogram):
-        at = [cells.at_ms] if isinstance(aggregate.of, DecayedSum) else []
-        return [cells.key, cells.total, *at]
+        kept = _lowest_keys(cells, aggregate.keys_max)
+        at = [kept.at_ms] if isinstance(aggregate.of, DecayedSum) else []
+        return [kept.key, kept.total, *at]
     cell = F.get(cells, 0)
     return [cell.total, cell.at_ms] if isinstance(aggregate, DecayedSum) else [cell.total]
+
+
+def _lowest_keys(cells: Column, count: int) -> Column:
+    """`Histogram`'s bound: of too many cells, sorted by key, those of the keys of the lowest SHA-256."""
+    hashed = F.transform(cells, lambda cell: F.struct(F.sha2(cell.key, 256).alias("hash"), cell.alias("cell")))
+    lowest = F.array_sort(F.slice(F.array_sort(hashed), 1, count).cell)
+    return F.when(F.size(cells) > count, lowest).otherwise(cells)
 
 
 def _newest(key: str, facts: DataFrame, feature: Feature, aggregate: LastN) -> DataFrame:

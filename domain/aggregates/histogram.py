@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from hashlib import sha256
+from typing import Any, Final, TypeVar
 
 from domain.aggregates.algebra import Column, ColumnType
 from domain.aggregates.decay import DecayedSum
@@ -14,18 +15,24 @@ from domain.policies import BucketPolicy
 from domain.quantities import Key, keys_of
 
 COUNT: Final = Sum()
+KEYS_MAX: Final = 64
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """`of`, grouped by `key`. States and totals keep every key; `top` cuts only what is finished.
+    """`of`, grouped by `key`: exact for every key that it keeps, and bounded against a sender of ever new keys.
 
-    Finished keys are ordered by value (a decayed one in fixed point), highest first, then by key; `top` 0 keeps all.
+    Of more than `keys_max` keys those of the lowest SHA-256 are kept. Such a key is among the lowest at every moment,
+    so it was counted from its first fact on, whatever the order and the grouping: the cut is part of the monoid.
+    `top` cuts only what is finished: ordered by value (a decayed one in fixed point), highest first, then by key; 0
+    shows all that are kept.
     """
 
     key: Key
     of: Sum | DecayedSum = COUNT
     top: int = 0
+    keys_max: int = KEYS_MAX
 
     @property
     def state_columns(self) -> Sequence[Column]:
@@ -46,11 +53,13 @@ class Histogram:
         added = self.of.add(0, fact, policy)
         if added:
             for key in keys_of(self.key, fact):
-                state[key] = state.get(key, 0) + added
-        return state
+                state[key] = self.of.merge(state.get(key, 0), added)
+        return self._bounded(state)
 
     def merge(self, left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
-        return {key: left.get(key, 0) + right.get(key, 0) for key in left.keys() | right.keys()}
+        return self._bounded(
+            {key: self.of.merge(left.get(key, 0), right.get(key, 0)) for key in left.keys() | right.keys()}
+        )
 
     def nothing(self) -> dict[str, Any]:
         return {}
@@ -59,7 +68,12 @@ class Histogram:
         extended = dict(total)
         for key, value in state.items():
             extended[key] = self.of.extend(total.get(key, self.of.nothing()), value, bucket_start_ms)
-        return extended
+        return self._bounded(extended)
+
+    def _bounded(self, found: dict[str, Kept]) -> dict[str, Kept]:
+        if len(found) <= self.keys_max:
+            return found
+        return {key: found[key] for key in lowest_keys(found, self.keys_max)}
 
     def finish(self, total: dict[str, Any], as_of_ms: int) -> tuple[Any, ...]:
         ranked = sorted(total, key=lambda key: (-self._rank_of(total[key], as_of_ms), key))
@@ -86,6 +100,11 @@ class Histogram:
 
     def unpack_total(self, cells: Sequence[Any]) -> dict[str, Any]:
         return {key: self.of.unpack_total(rest) for key, *rest in zip(*cells, strict=True)}
+
+
+def lowest_keys(keys: Iterable[str], count: int) -> list[str]:
+    """The `count` keys of the lowest SHA-256 in hexadecimal."""
+    return sorted(keys, key=lambda key: sha256(key.encode()).hexdigest())[:count]
 
 
 def _per_key(columns: Sequence[Column]) -> tuple[Column, ...]:

@@ -1,14 +1,27 @@
-"""Sum: counts and fixed-point sums."""
+"""Sum: counts and fixed-point sums.
+
+Sums are 64-bit integers in every store, and saturate instead of failing: a hostile sender must not stop the platform.
+No sum of non-negative quantities depends on its order, saturated or not; one of both signs would, but only beyond
+2^63 millionths, nine million million units of value.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from domain.aggregates.algebra import Column, ColumnType
 from domain.facts import Fact
 from domain.policies import BucketPolicy
 from domain.quantities import Quantity, quantity_of
+
+INT64_MAX: Final = 2**63 - 1
+
+
+def saturated(value: int) -> int:
+    """The value, or the nearest one that 64 bits hold."""
+    return min(max(value, -INT64_MAX), INT64_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +44,16 @@ class Sum:
     def add(self, state: int, fact: Fact, policy: BucketPolicy) -> int:
         if self.kinds and fact.kind not in self.kinds:
             return state
-        return state + quantity_of(self.quantity, fact)
+        return saturated(state + quantity_of(self.quantity, fact))
 
     def merge(self, left: int, right: int) -> int:
-        return left + right
+        return saturated(left + right)
 
     def nothing(self) -> int:
         return 0
 
     def extend(self, total: int, state: int, bucket_start_ms: int) -> int:
-        return total + state
+        return saturated(total + state)
 
     def finish(self, total: int, as_of_ms: int) -> tuple[int]:
         return (total,)

@@ -22,12 +22,12 @@ CATEGORIES = ("crime", "drama", "éa", "Zoo", "ab", "a")
 
 
 def generated_log(seed: int, *, records: int = 900, buckets: int = 9) -> list[LogRecord]:
-    """Duplicates near and far, a flood, several partitions and gaps between buckets, history, and silent events."""
+    """Duplicates near and far, floods, ever new categories, partitions, gaps between buckets, history, silent events."""
     random = Random(seed)
     log = []
     for offset in range(records):
         history = offset < records // 4
-        bucket = random.choice((0, 1, 3)) if history else 40 + min(int(random.expovariate(0.4)), buckets)
+        bucket = random.choice((0, 1, 3, 39)) if history else 40 + min(int(random.expovariate(0.4)), buckets)
         received_at_ms = START_MS + bucket * PERIOD_MS + random.randrange(PERIOD_MS)
         log.append(_record(random, HISTORY_PARTITION if history else offset % 2, offset, received_at_ms))
     return log
@@ -45,11 +45,17 @@ def _record(random: Random, partition: int, offset: int, received_at_ms: int) ->
         session_id=random.choice((None, None, "s1", "s2")),
         personalise=random.random() > 0.1,
         context=InteractionContext(
-            categories=tuple(random.choices(CATEGORIES, k=random.randrange(4))),
+            categories=_categories(random, visitor),
             utc_offset_min=random.choice((0, -840, 840, 345)),
         ),
     )
     return LogRecord(event, Stamp(received_at_ms, partition, offset))
+
+
+def _categories(random: Random, visitor: str) -> tuple[str, ...]:
+    """Up to three; the robot goes through more of them than a histogram keeps."""
+    chosen = random.choices(CATEGORIES, k=random.randrange(4))
+    return tuple([*chosen, f"c{random.randrange(300)}"] if visitor == "robot" else chosen)
 
 
 def lake_of(folder: Path, log: list[LogRecord], policies: Policies = POLICIES) -> Lake:

@@ -13,12 +13,14 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from batch.features.admission import admitted
+from batch.features.cells import saturating_sum
 from batch.features.facts import read_log
 from batch.features.plan import view_rows
 from batch.parquet import write_file
 from batch.spark import spark_session
 from batch.training.sessions import sessions_of
 from domain import reference
+from domain.aggregates.sums import INT64_MAX
 from domain.features import JOIN_KEYS, Entity, batch_view_columns, column_names, features_of
 from domain.policies import BucketPolicy, Policies
 from domain.reference import LogRecord
@@ -96,6 +98,13 @@ def test_the_same_records_are_admitted_as_by_the_reference(
     expected = [(one.stamp.partition, one.stamp.offset) for one in reference.admitted(before(log, CUTOFF_MS), policies)]
     assert sorted((row["partition"], row["offset"]) for row in rows_of(found, tmp_path)) == expected
     assert len(expected) < len(before(log, CUTOFF_MS))
+
+
+def test_a_sum_beyond_64_bits_saturates_as_in_python(spark: SparkSession, tmp_path: Path) -> None:
+    values = ", ".join([f"('up', {2**62})"] * 3 + [f"('down', {-(2**62)})"] * 3 + ["('fits', 5)"])
+    amounts = spark.sql(f"SELECT * FROM VALUES {values} AS amounts(visitor_id, n)")
+    summed = rows_of(amounts.groupBy("visitor_id").agg(saturating_sum("n").alias("total")), tmp_path)
+    assert {row["visitor_id"]: row["total"] for row in summed} == {"up": INT64_MAX, "down": -INT64_MAX, "fits": 5}
 
 
 def test_a_refused_duplicate_does_not_refuse_the_next_one(spark: SparkSession, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.aggregates import Histogram
+from domain.aggregates.histogram import lowest_keys
 from domain.facts import Fact
 from domain.features import AGGREGATED, Entity, Feature, column_names, features_of
 from domain.merge import merge_cells, stream_cells
@@ -30,7 +32,7 @@ facts = st.lists(
         item=st.sampled_from("ab"),
         kind=st.sampled_from(KINDS),
         value=st.one_of(st.none(), st.floats(-1e6, 1e6)),
-        categories=st.lists(st.sampled_from(["x", "y", "z"]), max_size=3).map(tuple),
+        categories=st.lists(st.sampled_from("uvwxyz"), max_size=3).map(tuple),
     ),
     max_size=12,
 )
@@ -43,7 +45,10 @@ def fold(feature: Feature, found: list[Fact]) -> Any:
     return state
 
 
-@pytest.mark.parametrize("feature", AGGREGATED, ids=lambda feature: feature.name)
+NARROW = Feature("narrow", "visitor", Histogram("category", keys_max=2), "more keys than it may keep", "facts")
+
+
+@pytest.mark.parametrize("feature", [*AGGREGATED, NARROW], ids=lambda feature: feature.name)
 class TestEveryFeature:
     @given(found=facts, cut=st.integers(0, 12))
     def test_the_merge_of_parts_is_the_fold_of_the_whole(self, feature: Feature, found: list[Fact], cut: int) -> None:
@@ -64,6 +69,21 @@ class TestEveryFeature:
         assert aggregate.unpack_state(aggregate.pack_state(state)) == state
         total = aggregate.extend(aggregate.nothing(), state, START_MS)
         assert aggregate.unpack_total(aggregate.pack_total(total)) == total
+
+
+@given(parts=st.lists(facts, max_size=4), cut=st.integers(0, 4))
+def test_a_bounded_histogram_is_exact_for_what_it_keeps_over_any_cut_of_buckets(
+    parts: list[list[Fact]], cut: int
+) -> None:
+    narrow, wide = NARROW.aggregate, Histogram("category", keys_max=100)
+    total, everything = narrow.nothing(), wide.nothing()
+    for number, part in enumerate(parts):
+        if number == cut:
+            total = narrow.unpack_total(narrow.pack_total(total))
+        total = narrow.extend(total, fold(NARROW, part), START_MS + number * PERIOD_MS)
+        whole = fold(Feature("wide", "visitor", wide, "", ""), part)
+        everything = wide.extend(everything, whole, START_MS + number * PERIOD_MS)
+    assert total == {key: everything[key] for key in lowest_keys(everything, 2)}
 
 
 @st.composite

@@ -4,6 +4,8 @@ import math
 
 from domain.aggregates import DecayedSum, Histogram, LastN, Sum
 from domain.aggregates.decay import SCALE, rescaled
+from domain.aggregates.histogram import KEYS_MAX
+from domain.aggregates.sums import INT64_MAX
 from domain.policies import DAY_MS, HOUR_MS, BucketPolicy
 from schemas.events import InteractionContext
 from tests.builders import START_MS, fact
@@ -71,3 +73,19 @@ def test_the_last_n_are_ordered_by_when_they_happened() -> None:
 def test_the_local_hour_follows_the_visitors_offset() -> None:
     assert fact(context=InteractionContext(utc_offset_min=-60)).local_hour == 23
     assert fact(context=InteractionContext(utc_offset_min=90)).local_hour == 1
+
+
+def test_a_sum_saturates_instead_of_leaving_its_64_bits() -> None:
+    spend = Sum("value_micros")
+    full = INT64_MAX - 1
+    assert spend.extend(full, 5, START_MS) == spend.merge(full, 5) == INT64_MAX
+    assert spend.merge(-full, -5) == -INT64_MAX
+    assert spend.add(full, fact(value=1.0), DAILY) == INT64_MAX
+
+
+def test_a_sender_of_ever_new_categories_does_not_grow_the_state_without_bound() -> None:
+    histogram = Histogram("category")
+    state = histogram.zero()
+    for number in range(500):
+        state = histogram.add(state, fact(categories=(f"c{number}",)), DAILY)
+    assert len(state) == KEYS_MAX

@@ -6,12 +6,14 @@ from domain.admission import identity, screen
 from domain.facts import Stamp
 from domain.merge import session_cells, stream_cells
 from domain.policies import AdmissionPolicy, BucketPolicy, Policies
-from domain.states import Admitted, Duplicate, ItemState, VisitorState
+from domain.reference import LogRecord, admitted
+from domain.states import Admitted, Duplicate, ItemState, VisitorState, encode_row
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import encode
-from tests.builders import MINUTE_BUCKETS, START_MS, fact, interaction, stamp
+from tests.builders import MINUTE_BUCKETS, START_MS, fact, interaction, record, stamp
 
 MINUTE = 60_000
+ROW_BYTES_MAX = 1_000_000
 
 
 def new_visitor(policies: Policies = MINUTE_BUCKETS) -> VisitorState:
@@ -92,6 +94,27 @@ def test_an_item_remembers_the_newest_offset_of_every_partition() -> None:
         state.add(fact(f"e{offset}"), Stamp(START_MS, partition, offset))
     assert state.row.offsets == {0: 5, 1: 9}
     assert ItemState.load(state.dump(), MINUTE_BUCKETS).row == state.row
+
+
+def test_live_records_are_admitted_whatever_was_imported() -> None:
+    live = record("same", received_at_ms=START_MS, offset=0)
+    imported = LogRecord(interaction("same", at_ms=START_MS - 1), stamp(START_MS - 1, partition=-1))
+    assert admitted([imported, live], MINUTE_BUCKETS) == [imported, live]
+    assert isinstance(new_visitor().observe(live.event, live.stamp), Admitted)
+
+
+def test_the_largest_row_that_a_hostile_visitor_can_make_fits_into_a_kafka_record() -> None:
+    state = new_visitor()
+    labels = [f"{number:04d}" + "\U0001f525" * 60 for number in range(2_000)]
+    for number in range(8 * 130):
+        event = interaction(
+            f"{number:05d}" + "\U0001f525" * 123,
+            item=f"{number:05d}" + "\U0001f525" * 123,
+            at_ms=START_MS + number,
+            categories=tuple(labels[(number * 16 + index) % 2_000] for index in range(16)),
+        )
+        state.observe(event, stamp(START_MS + number // 130 * MINUTE, offset=number))
+    assert len(encode_row(state.row)) < ROW_BYTES_MAX
 
 
 def test_a_key_that_is_not_the_visitor_is_refused() -> None:
