@@ -90,6 +90,7 @@ def speed_job(settings: Settings, jars: Sequence[Path] | None = None) -> dict[st
         "checkpoint_interval_ms": settings.flink.checkpoint_interval_ms,
         "buffer_timeout_ms": settings.flink.buffer_timeout_ms,
         "managed_memory_mb": settings.flink.managed_memory_mb,
+        "heap_mb": settings.flink.heap_mb,
         "heartbeat": str(heartbeat_path(settings.run_dir, "speed")),
         "policies": dataclasses.asdict(settings.policies),
         "jars": [str(jar) for jar in (_flink_jars(settings.jars_dir) if jars is None else jars)],

@@ -22,7 +22,7 @@ CATEGORIES = ("crime", "drama", "éa", "Zoo", "ab", "a")
 
 
 def generated_log(seed: int, *, records: int = 900, buckets: int = 9) -> list[LogRecord]:
-    """Duplicates near and far, floods, ever new categories, partitions, gaps between buckets, history, silent events."""
+    """Duplicates near and far, floods, ever new categories, partitions, empty buckets, history, silent events."""
     random = Random(seed)
     log = []
     for offset in range(records):
