@@ -5,6 +5,9 @@ table together with the rows below it. After a crash (kill -9 included) reading 
 and the files of an unfinished commit are invisible. Two archivers may run: Delta refuses the commit of the second
 one, which drops its rows, reads the positions again and goes on behind the first.
 
+Positions are what the consumer would fetch next, not only the record after the last one: the markers that end a
+transaction take offsets too, and no poll returns them.
+
 Closing a bucket. Now and then the archiver takes a *mark*: first the wall time, then the end offset of every
 partition. Once the positions have passed those offsets, everything that Kafka took before that time is archived, and
 the next commit says so (`through_mark`). A bucket that ended `closing_grace_ms` before the committed time is closed:
@@ -28,6 +31,7 @@ from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
+from batch.lake.positions import Mark, refuse_a_gap
 from batch.lake.source import InteractionLog
 from batch.lake.table import Lake, Overtaken, offset_mark, through_mark, to_rows
 from domain.admission import screen
@@ -60,17 +64,8 @@ class Source(Protocol):
     def poll(self, timeout_ms: int, records_max: int) -> list[Any]:
         """The next records, of each partition in offset order."""
 
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Every partition's end offset, read at or after an instant."""
-
-    at_ms: int
-    ends: Mapping[int, int]
-
-    def is_passed_by(self, positions: Mapping[int, int]) -> bool:
-        """Whether everything below the end offsets has been read."""
-        return all(positions.get(partition, 0) >= end for partition, end in self.ends.items())
+    def positions(self) -> dict[int, int]:
+        """The next offset to poll of each partition, above all that was polled."""
 
 
 @dataclass(slots=True)
@@ -144,7 +139,7 @@ class Archiver:
         self._committed = {partition: offset for partition, offset in found.items() if offset is not None}
         self._positions = {partition: self._committed.get(partition, start) for partition, (start, _) in bounds.items()}
         for partition, (start, end) in bounds.items():
-            _refuse_a_gap(topic, partition, self._positions[partition], start, end)
+            refuse_a_gap(topic, partition, self._positions[partition], start, end)
         self._through_ms = self._lake.progress(through_mark(topic)) or 0
         self._source.seek(self._positions)
         self._buffer: list[pa.RecordBatch] = []
@@ -168,6 +163,7 @@ class Archiver:
             if room <= 0 or sum(batch.nbytes for batch in self._buffer) >= BUFFER_BYTES_MAX:
                 return
             self._take(self._source.poll(POLL_TIMEOUT_MS, room))
+            self._positions |= self._source.positions()  # only after the records are ours: this too may fail
 
     def _take(self, records: list[Any]) -> None:
         """Screen records, buffer those that pass, and advance past all of them."""
@@ -275,17 +271,6 @@ def archive_until(stop: Event, settings: Settings, heartbeat: Path) -> Archived:
         archiver = Archiver(lake, source, settings.policies, settings.batch)
         archiver.run(stop, heartbeat)
     return archiver.archived
-
-
-def _refuse_a_gap(topic: str, partition: int, position: int, start: int, end: int) -> None:
-    where = f"{topic} partition {partition}"
-    if position < start:
-        raise ConsistencyError(f"{where}: offsets {position} to {start - 1} were deleted before they were archived")
-    if position > end:
-        raise ConsistencyError(
-            f"{where}: the lake has archived up to {position}, but the topic ends at {end}: it is another topic; "
-            "point FIRTH_STATE_DIR and FIRTH_KAFKA__* to what belongs together"
-        )
 
 
 def _text(key: bytes | None) -> str:

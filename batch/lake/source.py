@@ -16,6 +16,7 @@ from schemas.errors import ConsistencyError, DependencyError
 from schemas.topics import INTERACTIONS
 
 CONNECT_TIMEOUT_S: Final = 5.0
+POSITION_TIMEOUT_MS: Final = 1_000
 FETCH_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
@@ -72,11 +73,20 @@ class InteractionLog:
             ConsistencyError: the broker no longer has what comes next.
         """
         with self._answering():
-            try:
-                found = self._consumer.poll(timeout_ms=timeout_ms, max_records=records_max)
-            except (OffsetOutOfRangeError, LogTruncationError) as error:
-                raise ConsistencyError(f"{self.topic}: the broker lost what the lake has not: {error}") from error
+            found = self._consumer.poll(timeout_ms=timeout_ms, max_records=records_max)
         return [record for records in found.values() for record in records]
+
+    def positions(self) -> dict[int, int]:
+        """The next offset to poll of each partition, above all that was polled and above the markers behind it.
+
+        Raises:
+            ConsistencyError: the broker no longer has what comes next.
+        """
+        with self._answering():
+            found = {
+                at.partition: self._consumer.position(at, POSITION_TIMEOUT_MS) for at in self._consumer.assignment()
+            }
+        return {partition: offset for partition, offset in found.items() if offset is not None}
 
     def _refuse_a_closed_port(self, kafka: KafkaSettings) -> None:
         """Say at once that there is no broker: the client would try for half a minute, and leave sockets open."""
@@ -96,5 +106,7 @@ class InteractionLog:
     def _answering(self) -> Iterator[None]:
         try:
             yield
+        except (OffsetOutOfRangeError, LogTruncationError) as error:
+            raise ConsistencyError(f"{self.topic}: the broker lost what the lake has not: {error}") from error
         except KafkaError as error:
             raise self._lost(error) from error

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from threading import Event, Thread
 
@@ -111,6 +111,35 @@ def test_what_was_sent_is_archived_once_and_refused_records_only_move_the_offset
     status = lake_status(settings)
     assert [partition["lag"] for partition in status["partitions"]] == [0, 0, 0, 0]
     assert archive_to_end(settings).rows == 0
+
+
+@pytest.mark.parametrize("is_aborted", [False, True])
+def test_a_topic_that_ends_with_a_transaction_is_archived_to_its_end(settings: Settings, is_aborted: bool) -> None:
+    send_in_transaction(settings, 50, is_aborted=is_aborted)
+    assert archive_to_end(settings).rows == 50  # the stream reads what was aborted too
+    assert [partition["lag"] for partition in lake_status(settings)["partitions"]] == [0, 0, 0, 0]
+    send_in_transaction(settings, 50, first=50)
+    assert archive_to_end(settings).rows == 50
+    again = archive_to_end(settings)
+    assert (again.rows, again.commits) == (0, 0)
+    assert_exactly_once(settings, 100)
+
+
+def send_in_transaction(settings: Settings, count: int, *, first: int = 0, is_aborted: bool = False) -> None:
+    """Events to all partitions, and behind them the markers of the commit or the abortion."""
+    topic = f"{settings.kafka.topic_prefix}interactions"
+    producer = KafkaProducer(bootstrap_servers=settings.kafka.bootstrap, transactional_id=topic)
+    with closing(producer):
+        producer.init_transactions()
+        producer.begin_transaction()
+        for number in range(first, first + count):
+            event = interaction(f"e{number}", visitor=f"v{number}")
+            producer.send(topic, key=event.visitor_id.encode(), value=encode(event))
+        producer.flush()
+        if is_aborted:
+            producer.abort_transaction()
+        else:
+            producer.commit_transaction()
 
 
 def test_two_archivers_at_once_double_and_lose_nothing(settings: Settings, producer: Producer) -> None:

@@ -33,6 +33,8 @@ class KafkaRecord:
     timestamp: int
     key: bytes | None
     value: bytes
+    is_marker: bool = False
+    """A transaction's marker has an offset, and no consumer gives it out."""
 
 
 class LogInMemory:
@@ -49,6 +51,10 @@ class LogInMemory:
     def add(self, event_id: str, *, at_ms: int = START_MS, partition: int = 0, key: bytes = b"ada") -> None:
         log = self.records[partition]
         log.append(KafkaRecord(partition, len(log), at_ms, key, encode(interaction(event_id, at_ms=at_ms))))
+
+    def add_marker(self, *, partition: int = 0) -> None:
+        log = self.records[partition]
+        log.append(KafkaRecord(partition, len(log), START_MS, None, b"", is_marker=True))
 
     def another_reader(self) -> LogInMemory:
         reader = LogInMemory()
@@ -67,7 +73,10 @@ class LogInMemory:
         found = [one for log in self.records.values() for one in log if one.offset >= self._positions[one.partition]]
         for one in found[:records_max]:
             self._positions[one.partition] = one.offset + 1
-        return found[:records_max]
+        return [one for one in found[:records_max] if not one.is_marker]
+
+    def positions(self) -> dict[int, int]:
+        return dict(self._positions)
 
 
 class Clock:
@@ -126,6 +135,41 @@ def test_refused_records_are_counted_and_passed(tmp_path: Path) -> None:
     assert one.archived.refused == {"key": 2, "malformed": 1, "future": 1}
     assert open_lake(tmp_path).progress(offset_mark(TOPIC, 0)) == 5
     assert open_lake(tmp_path).progress(offset_mark(TOPIC, 1)) == 0
+
+
+def test_markers_of_transactions_are_passed_and_hold_up_neither_the_end_nor_a_bucket(tmp_path: Path) -> None:
+    log, clock = LogInMemory(), Clock()
+    clock.at_ms = START_MS + PERIOD_MS + GRACE_MS
+    log.add("e1")
+    log.add_marker()
+    log.add_marker(partition=1)
+    archiver(tmp_path, log, clock).run_to_end()
+    assert archived_ids(tmp_path) == ["e1"]
+    assert [open_lake(tmp_path).progress(offset_mark(TOPIC, partition)) for partition in (0, 1)] == [2, 1]
+    assert cutoff(tmp_path) == START_MS + PERIOD_MS
+
+    log.add_marker()
+    log.add("e2")
+    archiver(tmp_path, log, clock).run_to_end()
+    assert archived_ids(tmp_path) == ["e1", "e2"]
+
+
+def test_a_broker_lost_between_the_records_and_their_positions_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    log = LogInMemory()
+    log.add("e1")
+    log.add_marker()
+    one, positions = archiver(tmp_path, log), log.positions
+
+    def lost() -> dict[int, int]:
+        raise DependencyError("kafka", "is away", "wait")
+
+    log.positions = lost  # type: ignore[method-assign]
+    with pytest.raises(DependencyError):
+        one.run_to_end()
+    log.positions = positions  # type: ignore[method-assign]
+    one.run_to_end()
+    assert archived_ids(tmp_path) == ["e1"]
+    assert open_lake(tmp_path).progress(offset_mark(TOPIC, 0)) == 2
 
 
 def test_running_again_changes_nothing(tmp_path: Path) -> None:
