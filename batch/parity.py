@@ -15,8 +15,8 @@ import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -33,7 +33,9 @@ from batch.expectation import (
 )
 from batch.lake.archiver import archive_to_end, now_ms
 from batch.lake.table import Lake, offset_mark, to_records
+from batch.parity_findings import Comparison, Mismatch, Parity, Unready
 from batch.stored_rows import StoredRows
+from domain.artifacts import current_version, read_manifest
 from domain.features import Entity
 from domain.merge import Cells
 from domain.policies import Policies
@@ -43,72 +45,9 @@ from schemas.topics import INTERACTIONS
 
 SETTLE_LIMIT_S: Final = 30.0
 RETRY_S: Final = 1.0
-WORST_SHOWN: Final = 20
 ENTITIES: Final[tuple[Entity, ...]] = ("visitor", "item")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """One field that differs."""
-
-    feature: str
-    key: str
-    expected: Any
-    actual: Any
-
-
-@dataclass(slots=True)
-class Comparison:
-    """One key's rows against the log."""
-
-    key: str
-    rows: int = 0
-    fields: int = 0
-    mismatches: list[Mismatch] = field(default_factory=list)
-
-    def compare(self, expected: Mapping[str, Any], actual: Mapping[str, Any]) -> None:
-        """Compare one row."""
-        self.rows += 1
-        self.fields += len(expected)
-        for feature, value in expected.items():
-            if value != actual.get(feature):
-                self.mismatches.append(Mismatch(feature, self.key, value, actual.get(feature)))
-
-
-@dataclass(frozen=True, slots=True)
-class Unready:
-    """One key's rows cannot be compared yet. `is_in_motion` when traffic or a publish may be the reason."""
-
-    reason: Mismatch
-    is_in_motion: bool
-
-
-@dataclass(slots=True)
-class Parity:
-    """The outcome: rows and fields that were compared, fields that differ, and keys that could not be compared."""
-
-    rows: int = 0
-    fields: int = 0
-    mismatches: int = 0
-    unsettled: int = 0
-    worst: list[Mismatch] = field(default_factory=list)
-
-    def add(self, judged: Comparison | Unready, *, is_at_rest: bool) -> None:
-        """Count one more key."""
-        if isinstance(judged, Comparison):
-            self.rows += judged.rows
-            self.fields += judged.fields
-            self._add_mismatches(judged.mismatches)
-        elif judged.is_in_motion and not is_at_rest:
-            self.unsettled += 1
-        else:
-            self._add_mismatches([judged.reason])
-
-    def _add_mismatches(self, mismatches: list[Mismatch]) -> None:
-        self.mismatches += len(mismatches)
-        self.worst = (self.worst + mismatches)[:WORST_SHOWN]
 
 
 class Rows(Protocol):
@@ -139,15 +78,23 @@ def compare(
     with closing(StoredRows(settings)) as rows:
         keys = choose(archived.keys(), sample, random.Random())
         since_ms = now_ms() - settings.redis.row_ttl_s * 1_000
-        found = Comparer(rows, archived, settings.policies, since_ms=since_ms).run(
-            keys, is_at_rest=is_at_rest, limit_s=settle_limit_s
-        )
+        published_ms = published_cutoff_ms(settings.artifacts_dir)
+        comparer = Comparer(rows, archived, settings.policies, since_ms=since_ms, published_ms=published_ms)
+        found = comparer.run(keys, is_at_rest=is_at_rest, limit_s=settle_limit_s)
     PARITY_ROWS.inc(found.rows)
     PARITY_MISMATCHES.set(found.mismatches)
     PARITY_UNSETTLED.set(found.unsettled)
     for mismatch in found.worst:
         log.error("feature.differed", extra={"feature": mismatch.feature, "expected": mismatch.expected})
     return found
+
+
+def published_cutoff_ms(artifacts_dir: Path) -> int:
+    """The cutoff of the run that is published whole: every row of it is in the store. 0 before the first one."""
+    version = current_version(artifacts_dir)
+    if version is None or not (artifacts_dir / version).is_dir():
+        return 0
+    return read_manifest(artifacts_dir / version).cutoff_ms
 
 
 def choose(keys: Mapping[Entity, Sequence[str]], sample: int | None, generator: random.Random) -> list[Key]:
@@ -194,20 +141,26 @@ class LakeLog:
 class Comparer:
     """Reads rows, folds the log up to what they claim, compares, and tries again what is not ready."""
 
-    def __init__(self, rows: Rows, archived: Log, policies: Policies, *, since_ms: int = 0) -> None:
+    def __init__(
+        self, rows: Rows, archived: Log, policies: Policies, *, since_ms: int = 0, published_ms: int = 0
+    ) -> None:
+        """The stream owes rows for what was received since an instant, batch for what was before `published_ms`."""
         self._rows = rows
         self._log = archived
         self._policies = policies
         self._since_ms = since_ms
+        self._published_ms = published_ms
+        self._seen_ms: dict[Entity, int] = dict.fromkeys(ENTITIES, published_ms)
 
     def run(self, keys: Sequence[Key], *, is_at_rest: bool, limit_s: float) -> Parity:
-        """Compare these keys. The stream owes rows for what was received since the instant that was given."""
+        """Compare these keys."""
         logs = self._log.read(keys)
         needed = {key: logs[key].newest_offsets(self._since_ms) for key in keys}
         found, pending, deadline = Parity(), list(keys), time.monotonic() + limit_s
         while pending:
             is_last = time.monotonic() >= deadline
-            judged = self._judge_all(pending, needed)
+            rows = self._read_rows(pending)
+            judged = self._judge_all(rows, needed)
             pending = []
             for key, judgement in judged.items():
                 if is_last or _is_final(key, judgement):
@@ -215,22 +168,18 @@ class Comparer:
                 else:
                     pending.append(key)
             if pending:
-                time.sleep(RETRY_S)
+                time.sleep(min(RETRY_S, max(0.0, deadline - time.monotonic())))
         return found
 
-    def _judge_all(self, keys: Sequence[Key], needed: Mapping[Key, Offsets]) -> dict[Key, Comparison | Unready]:
-        rows = self._read_rows(keys)
+    def _judge_all(self, rows: Mapping[Key, Cells], needed: Mapping[Key, Offsets]) -> dict[Key, Comparison | Unready]:
         self._log.catch_up(_newest(rows.values()))
-        logs = self._log.read(keys)
-        published_ms = {
-            entity: max((row["covered_to_ms"] for (of, _), row in rows.items() if of == entity), default=0)
-            for entity in ENTITIES
-        }
+        logs = self._log.read(list(rows))
+        for (entity, _), row in rows.items():  # over all passes: the rows that tell it are pending in the first alone
+            self._seen_ms[entity] = max(self._seen_ms[entity], row["covered_to_ms"])
         judge = {"visitor": self._judge_visitor, "item": self._judge_item}
         return {
-            key: _without_batch_row(key, rows[key], logs[key], published_ms[key[0]])
-            or judge[key[0]](key[1], rows[key], logs[key], needed[key])
-            for key in keys
+            key: self._without_batch_row(key, row, logs[key]) or judge[key[0]](key[1], row, logs[key], needed[key])
+            for key, row in rows.items()
         }
 
     def _read_rows(self, keys: Sequence[Key]) -> dict[Key, Cells]:
@@ -239,6 +188,14 @@ class Comparer:
             found = self._rows.read(entity, [key for of, key in keys if of == entity])
             rows.update({(entity, key): row for key, row in found.items()})
         return rows
+
+    def _without_batch_row(self, key: Key, row: Cells, one: KeyLog) -> Unready | None:
+        """Whether batch has published what this key, which has no batch row, has in the log."""
+        published_ms, first_ms = self._seen_ms[key[0]], one.first_received_at_ms()
+        if row["covered_to_ms"] or first_ms is None or first_ms >= published_ms:
+            return None
+        is_in_motion = first_ms >= self._published_ms  # a publish that is on its way may bring the row yet
+        return Unready(Mismatch("covered_to_ms", key[1], published_ms, 0), is_in_motion)
 
     def _judge_visitor(self, key: str, row: Cells, one: KeyLog, needed: Offsets) -> Comparison | Unready:
         for prefix in ("recent", "session"):
@@ -271,14 +228,6 @@ class Comparer:
 def _is_final(key: Key, judged: Comparison | Unready) -> bool:
     """Whether to look no more. Records reach an item on several ways, so that one which differs may yet settle."""
     return isinstance(judged, Comparison) and (key[0] == "visitor" or not judged.mismatches)
-
-
-def _without_batch_row(key: Key, row: Cells, one: KeyLog, published_ms: int) -> Unready | None:
-    """Whether other keys have a batch row that covers what this one, which has none, has in the log."""
-    first_ms = one.first_received_at_ms()
-    if row["covered_to_ms"] or first_ms is None or first_ms >= published_ms:
-        return None
-    return Unready(Mismatch("covered_to_ms", key[1], published_ms, 0), is_in_motion=True)
 
 
 def _offsets(prefix: str, row: Cells) -> Offsets:

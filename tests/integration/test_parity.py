@@ -22,7 +22,8 @@ from batch.lake.archiver import archive_to_end, now_ms
 from batch.lake.importer import import_file
 from batch.lake.mapping import ColumnMapping
 from batch.lake.table import Lake, to_records
-from batch.parity import Parity, compare
+from batch.parity import compare
+from batch.parity_findings import Parity
 from domain.features import Entity, column_names, features_of
 from domain.policies import DAY_MS
 from domain.reference import LogRecord, facts_by_key, totals

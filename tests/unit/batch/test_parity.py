@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from batch.parity import Comparer, Parity, choose
+from batch.parity import Comparer, choose, published_cutoff_ms
+from batch.parity_findings import Parity
+from domain.artifacts import Manifest, point_to, write_manifest
 from domain.features import Entity
 from domain.policies import AdmissionPolicy, BucketPolicy, Policies, SessionPolicy
 from domain.reference import LogRecord
@@ -143,6 +146,35 @@ def test_a_key_that_batch_forgot_is_unsettled_and_at_rest_a_mismatch() -> None:
     assert parity(stores, log, is_at_rest=False).unsettled == 1
     found = parity(stores, log)
     assert [(one.feature, one.key) for one in found.worst] == [("covered_to_ms", "v3")]
+
+
+def test_a_batch_row_that_is_lost_is_not_forgotten_when_all_other_rows_are_compared() -> None:
+    log = generated(2)
+    stores = stores_of(log, cutoffs=(LIVE_FROM_MS,))
+    stores.forget_history("visitor", "v3")
+    archived = LogInMemory(log, POLICIES)
+    keys = choose(archived.keys(), None, random.Random(0))
+    found = Comparer(stores, archived, POLICIES).run(keys, is_at_rest=True, limit_s=0.01)
+    assert [(one.feature, one.key) for one in found.worst] == [("covered_to_ms", "v3")]
+
+
+@pytest.mark.parametrize("is_at_rest", [False, True])
+def test_a_lost_batch_row_of_a_published_run_is_a_mismatch_even_when_no_other_row_is_compared(is_at_rest: bool) -> None:
+    log = generated(2)
+    stores = stores_of(log, cutoffs=(LIVE_FROM_MS,))
+    stores.forget_history("visitor", "v3")
+    comparer = Comparer(stores, LogInMemory(log, POLICIES), POLICIES, published_ms=LIVE_FROM_MS)
+    found = comparer.run([("visitor", "v3")], is_at_rest=is_at_rest, limit_s=0.01)
+    assert [(one.feature, one.expected) for one in found.worst] == [("covered_to_ms", LIVE_FROM_MS)]
+
+
+def test_what_is_published_is_read_from_the_current_artifact(tmp_path: Path) -> None:
+    assert published_cutoff_ms(tmp_path) == 0
+    point_to(tmp_path, "one")
+    assert published_cutoff_ms(tmp_path) == 0
+    (tmp_path / "one").mkdir()
+    write_manifest(tmp_path / "one", Manifest("one", 2, LIVE_FROM_MS, 1, "", {}, {}, {}))
+    assert published_cutoff_ms(tmp_path) == LIVE_FROM_MS
 
 
 def test_history_that_batch_has_not_published_is_in_no_store() -> None:
