@@ -15,6 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from domain.slates import Degradation, Source
 from schemas.errors import ConfigurationError, Reason
+from schemas.topics import ITEM_STATES, ITEMS
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -31,6 +32,7 @@ STATUSES: Final = ("2xx", "4xx", "5xx")
 STAGES: Final = ("hydrate", "retrieve", "filter", "score", "compose")
 VERDICTS: Final = ("accepted", "rejected", "unconfirmed")
 SPEED_VIEWS: Final = ("visitor_session", "visitor_recent", "item_trend")
+FOLLOWED: Final = (ITEMS.name, ITEM_STATES.name)
 WRITE_OUTCOMES: Final = ("written", "outdated")
 STEPS: Final = ("sessions", "features", "models", "evaluate", "artifact", "publish")
 
@@ -85,6 +87,10 @@ SERVING_PUBLISH_SECONDS: Final = Histogram(
 )
 SERVING_IMPRESSIONS: Final = Counter("firth_serving_impressions_total", "Impressions published.")
 SERVING_LOST_IMPRESSIONS: Final = Counter("firth_serving_lost_impressions_total", "Impressions that Kafka refused.")
+SERVING_SKIPPED_RECORDS: Final = _with_all(
+    Counter("firth_serving_skipped_records_total", "Records of a followed topic whose key is no text.", ["topic"]),
+    FOLLOWED,
+)
 SERVING_ARTIFACT_SWAPS: Final = Counter("firth_serving_artifact_swaps_total", "Model artifacts taken into use.")
 SERVING_CUTOFF_SECONDS: Final = Gauge(
     "firth_serving_cutoff_timestamp_seconds", "Cutoff of the artifact in use, as Unix time."

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from typing import Final
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from infra.metrics import SERVING_SKIPPED_RECORDS
 from infra.settings import KafkaSettings
 from schemas.topics import Topic
 from serving.adapters.reachability import is_listening
 
 POLL_MS: Final = 200
+PROBE_S: Final = 2.0
 RETRY_S: Final = 2.0
+RETRY_S_MAX: Final = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -24,19 +28,32 @@ TakeNewest = Callable[[Mapping[str, bytes | None]], None]
 
 
 class TopicFollower:
-    """Feeds `take` with everything that the topic holds and will hold. Starts, and goes on, without the broker."""
+    """Feeds `take` with everything that the topic holds and will hold. Starts, and goes on, without the broker.
 
-    def __init__(self, settings: KafkaSettings, topic: Topic, take: TakeNewest) -> None:
+    `after_poll` is called in the same thread several times a second, whether there was anything to take or not.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topic: Topic,
+        take: TakeNewest,
+        after_poll: Callable[[], None] = lambda: None,
+        connect: Callable[[KafkaSettings], KafkaConsumer] | None = None,
+    ) -> None:
         self._settings = settings
         self._topic = topic.named(settings.topic_prefix).name
+        self._skipped = SERVING_SKIPPED_RECORDS.labels(topic.name)
         self._take = take
+        self._after_poll = after_poll
+        self._connect = connect or new_consumer
         self._next_offsets: dict[int, int] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow-{self._topic}", daemon=True)
         self.is_caught_up = False
         """Whether all that the topic held when we connected has been taken."""
         self.has_failed = False
-        """Whether the broker could not be reached at the last attempt."""
+        """Whether reading the topic has failed and has not got to its end since."""
 
     def start(self) -> None:
         """Begin to read, in the background."""
@@ -48,31 +65,77 @@ class TopicFollower:
         self._thread.join(timeout=2 * RETRY_S)
 
     def _run(self) -> None:
+        pause_s = RETRY_S
         while not self._stopped.is_set():
+            pause_s = RETRY_S if self._attempt() else min(2 * pause_s, RETRY_S_MAX)
+            self._stopped.wait(pause_s)
+
+    def _attempt(self) -> bool:
+        """Follow until something fails; whether that was the broker, which may be back at once, and no fault of ours.
+
+        This is the boundary of the thread: whatever comes out of it unnoticed would end the following for good.
+        """
+        try:
+            self._after_poll()
             if is_listening(self._settings.host, self._settings.port):
-                try:
-                    self._follow()
-                except KafkaError as error:
-                    log.warning("topic.missed", extra={"topic": self._topic, "problem": str(error)})
+                self._follow()
+        except KafkaError as error:
+            log.warning("topic.missed", extra={"topic": self._topic, "problem": str(error)})
+        except Exception:
+            log.exception("topic.failed", extra={"topic": self._topic})
+            return False
+        finally:
             self.has_failed = True
-            self._stopped.wait(RETRY_S)
+        return True
 
     def _follow(self) -> None:
-        consumer = self._new_consumer()
+        consumer = self._connect(self._settings)
         try:
             ends = self._begin(consumer)
+            heard_at = time.monotonic()
             while not self._stopped.is_set():
                 pieces = consumer.poll(timeout_ms=POLL_MS, max_records=5_000)
-                newest: dict[str, bytes | None] = {}
-                for partition, records in pieces.items():
-                    newest |= {record.key.decode(): record.value for record in records if record.key is not None}
-                    self._next_offsets[partition.partition] = records[-1].offset + 1
-                if newest:
-                    self._take(newest)
-                if not self.is_caught_up:
-                    self.is_caught_up = all(consumer.position(partition) >= end for partition, end in ends.items())
+                if pieces or time.monotonic() - heard_at >= PROBE_S:
+                    self._refuse_silence(bool(pieces))
+                    heard_at = time.monotonic()
+                self._take_pieces(pieces)
+                self._after_poll()
+                if self.has_failed or not self.is_caught_up:
+                    self._note_progress(all(consumer.position(partition) >= end for partition, end in ends.items()))
         finally:
             consumer.close()
+
+    def _note_progress(self, is_at_end: bool) -> None:
+        """After a failure all is well only at the end of the topic, so that one that comes again is not hidden."""
+        if is_at_end:
+            self.is_caught_up, self.has_failed = True, False
+
+    def _refuse_silence(self, has_spoken: bool) -> None:
+        """The driver polls a broker that has gone without a word: an empty poll does not tell whether it is there."""
+        if not has_spoken and not is_listening(self._settings.host, self._settings.port):
+            raise KafkaError(f"{self._settings.bootstrap} does not answer any more")
+
+    def _take_pieces(self, pieces: Mapping[TopicPartition, list[Any]]) -> None:
+        """Take what was read; only then it counts as read, so that a failure on the way loses nothing."""
+        newest: dict[str, bytes | None] = {}
+        for records in pieces.values():
+            newest |= self._by_key(records)
+        if newest:
+            self._take(newest)
+        for partition, records in pieces.items():
+            self._next_offsets[partition.partition] = records[-1].offset + 1
+
+    def _by_key(self, records: Iterable[Any]) -> dict[str, bytes | None]:
+        """Values by key. A record whose key is missing or no text can be nobody's: it is skipped and counted."""
+        found: dict[str, bytes | None] = {}
+        for record in records:
+            try:
+                found[record.key.decode()] = record.value
+            except (AttributeError, UnicodeDecodeError) as error:
+                self._skipped.inc()
+                where = {"partition": record.partition, "offset": record.offset}
+                log.warning("record.skipped", extra={"topic": self._topic, **where, "problem": str(error)})
+        return found
 
     def _begin(self, consumer: KafkaConsumer) -> dict[TopicPartition, int]:
         """Take all partitions at their start, or where we left off; returns their present ends."""
@@ -86,21 +149,22 @@ class TopicFollower:
                 consumer.seek(partition, self._next_offsets[partition.partition])
             else:
                 consumer.seek_to_beginning(partition)
-        self.has_failed = False
         ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
         return ends
 
-    def _new_consumer(self) -> KafkaConsumer:
-        return KafkaConsumer(
-            bootstrap_servers=self._settings.bootstrap,
-            client_id="firth-serving",
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
-            bootstrap_timeout_ms=2_000,
-            reconnect_backoff_ms=200,
-            reconnect_backoff_max_ms=1_000,
-            allow_auto_create_topics=False,
-            metrics_enabled=False,
-        )
+
+def new_consumer(settings: KafkaSettings) -> KafkaConsumer:
+    """A consumer of no group, which finds its own way back to a broker that was away."""
+    return KafkaConsumer(
+        bootstrap_servers=settings.bootstrap,
+        client_id="firth-serving",
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=100,
+        bootstrap_timeout_ms=2_000,
+        reconnect_backoff_ms=200,
+        reconnect_backoff_max_ms=1_000,
+        allow_auto_create_topics=False,
+        metrics_enabled=False,
+    )
