@@ -62,7 +62,7 @@ class Server:
         self.trends = ItemTrends(now_ms)
         self.followers = {
             "catalogue": TopicFollower(settings.kafka, ITEMS, self.catalogue.take),
-            "trends": TopicFollower(settings.kafka, ITEM_STATES, self.trends.take),
+            "trends": TopicFollower(settings.kafka, ITEM_STATES, self.trends.take, self.trends.refresh),
         }
         self.publisher = Publisher(settings.kafka, serving.events_in_flight_max, serving.publish_deadline_ms)
         self.impressions = ImpressionLog(self.publisher, settings.kafka.topic_prefix, _count_impressions)
@@ -177,9 +177,9 @@ def _task(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
 
 
 def _state_of(follower: TopicFollower) -> str:
-    if follower.is_caught_up:
-        return "following"
-    return "away" if follower.has_failed else "reading"
+    if follower.has_failed:
+        return "away"
+    return "following" if follower.is_caught_up else "reading"
 
 
 def _count_impressions(published: int, lost: int) -> None:

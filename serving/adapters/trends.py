@@ -15,6 +15,7 @@ from domain.features import Feature, features_of
 from domain.policies import DAY_MS
 from domain.slates import UNWELCOME_KINDS
 from domain.states import Row, decode_row
+from schemas.errors import PlatformError
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class ItemTrends:
         self._now_ms = now_ms
         self._lock = threading.Lock()
         self._places: dict[str, int] = {}
+        self._items: list[str] = []  # by place
         self._levels: npt.NDArray[np.float64] = np.zeros((64, 3))  # [items, (recent, usual, at_ms)]
         self._ready: list[tuple[str, float]] = []
         self._ready_at_ms = 0
@@ -51,36 +53,41 @@ class ItemTrends:
         for item_id, raw in newest.items():
             try:
                 levels = (0.0, 0.0, 0.0) if raw is None else _levels(decode_row(raw))
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, PlatformError, ValueError, TypeError, LookupError, ArithmeticError) as error:
                 log.warning("item_state.rejected", extra={"item_id": item_id, "problem": str(error)})
                 continue
             with self._lock:
                 self._put(item_id, levels)
 
     def trending(self, k: int) -> Sequence[tuple[str, float]]:
-        """See `Trends.trending`; at most `KEPT`, at most `REFRESH_MS` old."""
+        """See `Trends.trending`; at most `KEPT`. As of the last `refresh`: ranking many items takes too long here."""
+        return self._ready[:k]
+
+    def refresh(self) -> None:
+        """Rank anew when `REFRESH_MS` have passed. For the follower's thread, so that no request waits for it."""
         now_ms = self._now_ms()
         if now_ms - self._ready_at_ms >= REFRESH_MS:
             self._ready_at_ms = now_ms
             self._ready = self._ranked(now_ms)
-        return self._ready[:k]
 
     def _put(self, item_id: str, levels: tuple[float, float, float]) -> None:
         place = self._places.setdefault(item_id, len(self._places))
+        if place == len(self._items):
+            self._items.append(item_id)
         if place >= len(self._levels):
             self._levels = np.concatenate((self._levels, np.zeros_like(self._levels)))
         self._levels[place] = levels
 
     def _ranked(self, now_ms: int) -> list[tuple[str, float]]:
         with self._lock:
-            items = list(self._places)
-            levels = self._levels[: len(items)].copy()
+            levels = self._levels[: len(self._items)].copy()
         age_ms = now_ms - levels[:, 2]
         recent = levels[:, 0] * 2.0 ** (-age_ms / RECENT_HALF_LIFE_MS)
         expected = levels[:, 1] * 2.0 ** (-age_ms / USUAL_HALF_LIFE_MS) * RECENT_HALF_LIFE_MS / USUAL_HALF_LIFE_MS
         trend = (recent - expected) / np.sqrt(expected + 1.0)
-        best = np.argsort(-trend, kind="stable")[:KEPT]
-        return [(items[place], float(trend[place])) for place in best if trend[place] > 0]
+        rising = np.flatnonzero(trend > 0)
+        best = rising[np.argsort(-trend[rising], kind="stable")[:KEPT]]
+        return [(self._items[place], float(trend[place])) for place in best]
 
 
 def _levels(row: Row) -> tuple[float, float, float]:

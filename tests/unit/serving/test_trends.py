@@ -27,6 +27,7 @@ def state(*at_ms: int, kind: str = "view") -> bytes:
 
 
 def ranked(trends: ItemTrends) -> list[str]:
+    trends.refresh()
     return [item for item, _ in trends.trending(10)]
 
 
@@ -48,8 +49,10 @@ def test_a_trend_fades() -> None:
     clock = Clock()
     trends = ItemTrends(clock)
     trends.take({"rising": state(*[NOW_MS] * 10)})
+    trends.refresh()
     before = dict(trends.trending(1))["rising"]
     clock.now_ms += DAY_MS
+    trends.refresh()
     assert dict(trends.trending(1))["rising"] < before
 
 
@@ -63,6 +66,14 @@ def test_the_list_is_made_anew_only_now_and_then() -> None:
     assert ranked(trends) == ["rising"]
 
 
+def test_asking_ranks_nothing() -> None:
+    trends = ItemTrends(Clock())
+    trends.take({"rising": state(NOW_MS)})
+    assert trends.trending(10) == [], "only the follower's thread makes the list"
+    trends.refresh()
+    assert [item for item, _ in trends.trending(10)] == ["rising"]
+
+
 def test_a_forgotten_item_leaves_the_list() -> None:
     clock = Clock()
     trends = ItemTrends(clock)
@@ -74,5 +85,6 @@ def test_a_forgotten_item_leaves_the_list() -> None:
 def test_it_grows_beyond_its_first_size() -> None:
     trends = ItemTrends(Clock())
     trends.take({f"i{number}": state(NOW_MS) for number in range(200)})
+    trends.refresh()
     assert len(trends) == 200
     assert len(trends.trending(1_000)) == 200
