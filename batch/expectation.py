@@ -48,6 +48,11 @@ class Claim:
     dropped_through_ms: int
     offsets: Offsets
 
+    @property
+    def has_gap(self) -> bool:
+        """Whether the stream has let go of what batch does not cover."""
+        return self.dropped_through_ms > self.cutoff_ms
+
     def includes(self, stamp: Stamp) -> bool:
         """Whether a record must be in the row."""
         if stamp.received_at_ms < self.cutoff_ms:
@@ -86,7 +91,7 @@ def expected_profile(entity: Entity, log: KeyLog, claim: Claim, as_of_ms: int, p
     newest_ms = max((s.received_at_ms for s in log.observed if is_within(s, claim.offsets)), default=0)
     facts = [fact for fact, stamp in log.facts if claim.includes(stamp)]
     values = merged_values(entity, facts, as_of_ms, policies)
-    return {"as_of_ms": max(claim.cutoff_ms, newest_ms), **values}
+    return {"as_of_ms": max(claim.cutoff_ms, newest_ms), "history_gap": int(claim.has_gap), **values}
 
 
 def expected_session(log: KeyLog, offsets: Offsets, policies: Policies) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ those. So a row is compared as soon as it has reached what the log held when the
 from all partitions and are compared only when the item is quiet: when none of its records is above the row's offsets.
 A row that is not ready is read again until the deadline. After that, one that is absent or behind is a mismatch, and
 one that live traffic kept in motion is `unsettled`; at rest that is a mismatch too.
+A late batch is no mismatch: rows that lack what the stream has let go and batch does not cover are `history_gaps`.
 Memory: the selected visitors' records, about 2 KB each; a sample of items brings all visitors who touched them.
 """
 
@@ -84,6 +85,8 @@ def compare(
     PARITY_ROWS.inc(found.rows)
     PARITY_MISMATCHES.set(found.mismatches)
     PARITY_UNSETTLED.set(found.unsettled)
+    if found.history_gaps:
+        log.warning("history.gapped", extra={"rows": found.history_gaps})
     for mismatch in found.worst:
         log.error("feature.differed", extra={"feature": mismatch.feature, "expected": mismatch.expected})
     return found
@@ -164,7 +167,7 @@ class Comparer:
             pending = []
             for key, judgement in judged.items():
                 if is_last or _is_final(key, judgement):
-                    found.add(judgement, is_at_rest=is_at_rest)
+                    found.add(judgement, _claim(rows[key]), is_at_rest=is_at_rest)
                 else:
                     pending.append(key)
             if pending:
@@ -219,7 +222,7 @@ class Comparer:
 
     def _compare_profile(self, entity: Entity, key: str, row: Cells, one: KeyLog) -> Comparison:
         comparison = Comparison(key)
-        claim = Claim(row["covered_to_ms"], row["recent_dropped_through_ms"] or 0, _offsets("recent", row))
+        claim = _claim(row)
         if claim.cutoff_ms or claim.offsets:
             comparison.compare(expected_profile(entity, one, claim, row["as_of_ms"], self._policies), row)
         return comparison
@@ -228,6 +231,10 @@ class Comparer:
 def _is_final(key: Key, judged: Comparison | Unready) -> bool:
     """Whether to look no more. Records reach an item on several ways, so that one which differs may yet settle."""
     return isinstance(judged, Comparison) and (key[0] == "visitor" or not judged.mismatches)
+
+
+def _claim(row: Cells) -> Claim:
+    return Claim(row["covered_to_ms"], row["recent_dropped_through_ms"] or 0, _offsets("recent", row))
 
 
 def _offsets(prefix: str, row: Cells) -> Offsets:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from batch.expectation import Claim
+
 WORST_SHOWN: Final = 20
 
 
@@ -47,16 +49,22 @@ class Unready:
 
 @dataclass(slots=True)
 class Parity:
-    """The outcome: rows and fields that were compared, fields that differ, and keys that could not be compared."""
+    """The outcome: rows and fields that were compared, fields that differ, and keys that could not be compared.
+
+    `history_gaps` counts merged rows that are too small because batch is late: the stream has dropped buckets that the
+    batch row does not cover. They agree with what they claim, so that they are no mismatches.
+    """
 
     rows: int = 0
     fields: int = 0
     mismatches: int = 0
     unsettled: int = 0
+    history_gaps: int = 0
     worst: list[Mismatch] = field(default_factory=list)
 
-    def add(self, judged: Comparison | Unready, *, is_at_rest: bool) -> None:
-        """Count one more key."""
+    def add(self, judged: Comparison | Unready, claim: Claim, *, is_at_rest: bool) -> None:
+        """Count one more key, with what its merged row claims."""
+        self.history_gaps += claim.has_gap
         if isinstance(judged, Comparison):
             self.rows += judged.rows
             self.fields += judged.fields

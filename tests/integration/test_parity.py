@@ -184,6 +184,7 @@ def test_stores_agree_with_the_log_before_and_after_batch_and_one_wrong_cell_is_
     world.stream()
     code, found = run_command(world.settings, "--all", "--at-rest")
     assert (code, found["mismatches"], found["unsettled"], found["worst"]) == (0, 0, 0, [])
+    assert found["history_gaps"] == 0
     assert found["rows"] == 2 * VISITORS + ITEMS + 5
 
     right, wrong = world.change_session("v7", "session_length")

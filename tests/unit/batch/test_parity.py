@@ -177,6 +177,17 @@ def test_what_is_published_is_read_from_the_current_artifact(tmp_path: Path) -> 
     assert published_cutoff_ms(tmp_path) == LIVE_FROM_MS
 
 
+@pytest.mark.parametrize(("cutoffs", "are_gapped"), [((), True), ((LIVE_FROM_MS + 5 * PERIOD_MS,), False)])
+def test_rows_that_batch_covers_too_late_are_counted_and_agree(cutoffs: tuple[int, ...], are_gapped: bool) -> None:
+    log = generated(1)  # six buckets, of which the stream keeps three
+    stores = stores_of(log, cutoffs=cutoffs)
+    keys = choose(LogInMemory(log, POLICIES).keys(), None, random.Random(0))
+    gapped = [key for key in keys if stores.read(key[0], [key[1]])[key[1]]["history_gap"]]
+    found = parity(stores, log)
+    assert (found.mismatches, found.history_gaps) == (0, len(gapped))
+    assert bool(gapped) == are_gapped
+
+
 def test_history_that_batch_has_not_published_is_in_no_store() -> None:
     log = generated(0, live=0)
     assert parity(StoresInMemory(POLICIES), log) == Parity()
@@ -190,6 +201,7 @@ def test_history_that_batch_has_not_published_is_in_no_store() -> None:
         ("visitor", "v1", "session_length"),
         ("visitor", "v1", "session_dwell_mean_ms"),
         ("visitor", "v1", "as_of_ms"),
+        ("visitor", "v1", "history_gap"),
         ("item", "i1", "popularity"),
     ],
 )
