@@ -2,7 +2,8 @@
 
 Rows get partition -1 and a number that continues after the newest imported row, in the order of `occurred_at_ms`
 (then of the file); `received_at_ms` equals `occurred_at_ms`, so a row's bucket is the one in which it happened. They
-must lie below the first live bucket, so that no bucket has two sources.
+must lie below the first live bucket, so that no bucket has two sources. Where that is, the lake knows only as far as
+it was archived: so the topic is archived to its end first. Without a broker the lake alone decides, and that is said.
 A file is known by the digest of its content: importing it again changes nothing. Two overlapping exports of one
 source bring the same event ids, which admission then counts once.
 Rows that break the contract go to a quarantine file, and too many of them refuse the whole import.
@@ -24,6 +25,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batch.lake.archiver import archive_to_end
 from batch.lake.files import SourceRow, open_file
 from batch.lake.mapping import ColumnMapping, RowReader
 from batch.lake.table import HISTORY_PARTITION, SCHEMA, Lake, Overtaken, offset_mark, to_rows
@@ -31,7 +33,7 @@ from domain.facts import Stamp
 from domain.policies import BucketPolicy
 from domain.reference import LogRecord
 from infra.settings import Settings
-from schemas.errors import ContractError, Reason, RejectedEvent
+from schemas.errors import ContractError, DependencyError, Reason, RejectedEvent
 
 CHUNK_ROWS: Final = 10_000
 COMMIT_TRIES: Final = 10
@@ -46,7 +48,11 @@ class ImportRefused(ContractError):
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did. `skipped` rows are in the lake from an earlier import of the same file."""
+    """What an import did. `skipped` rows are in the lake from an earlier import of the same file.
+
+    `is_archived_to_end`: the topic was archived before it was decided where live traffic begins. If not, no broker
+    answered, or nothing was left to decide because the file was skipped.
+    """
 
     rows: int = 0
     rejected: int = 0
@@ -54,6 +60,7 @@ class Imported:
     first_at_ms: int | None = None
     last_at_ms: int | None = None
     quarantine: Path | None = None
+    is_archived_to_end: bool = False
 
 
 def import_file(
@@ -63,6 +70,7 @@ def import_file(
 
     Raises:
         UnreadableFile, UnusableMapping: the file is not what was said about it.
+        ConsistencyError: the lake and the topic do not belong together, or records expired before they were archived.
         ImportRefused: it has no rows, too many that break the contract, or rows of live buckets.
     """
     lake = Lake.open(settings.lake_dir, settings.policies.bucket)
@@ -74,6 +82,8 @@ def import_file(
     quarantine = settings.state_dir / "quarantine" / f"{digest[:16]}.jsonl"
     rows, rejected = _read(path, mapping, settings.policies.bucket, quarantine)
     _refuse_too_many(rejected, rows.num_rows, rejected_share_max, path, quarantine)
+    is_archived = _is_archived_to_end(settings)
+    lake.refresh()
     written = _append(
         lake, rows.sort_by([("occurred_at_ms", "ascending"), ("offset", "ascending")]), digest, settings, now_ms
     )
@@ -85,6 +95,7 @@ def import_file(
         first_at_ms=pc.min(at_ms).as_py(),
         last_at_ms=pc.max(at_ms).as_py(),
         quarantine=quarantine if rejected else None,
+        is_archived_to_end=is_archived,
     )
 
 
@@ -94,6 +105,16 @@ def first_live_bucket(lake: Lake, policy: BucketPolicy, now_ms: int) -> int:
     live = files.filter(pc.greater(files["max.partition"], HISTORY_PARTITION))
     oldest = pc.min(live["partition.bucket_ms"]).as_py() if live.num_rows else None
     return policy.start_of(now_ms) if oldest is None else int(oldest)
+
+
+def _is_archived_to_end(settings: Settings) -> bool:
+    """Archive what the topic holds; False when no broker answers or the topic is missing, as before the first start."""
+    try:
+        archive_to_end(settings)
+    except DependencyError as error:
+        log.warning("topic.unseen", extra={"problem": str(error)})
+        return False
+    return True
 
 
 def _append(lake: Lake, rows: pa.Table, digest: str, settings: Settings, now_ms: int) -> int:

@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 from kafka import KafkaProducer
 
-from batch.lake.archiver import Archiver, archive_to_end, archive_until
+from batch.lake.archiver import Archiver, archive_to_end, archive_until, now_ms
+from batch.lake.importer import Imported, ImportRefused, import_file
+from batch.lake.mapping import ColumnMapping
 from batch.lake.source import InteractionLog
 from batch.lake.status import lake_status
 from batch.lake.table import Lake
@@ -188,14 +191,18 @@ def test_sigterm_commits_what_was_read_and_ends_well(settings: Settings, produce
     assert_exactly_once(settings, 300)
 
 
-def test_a_bucket_closes_on_an_idle_topic(settings: Settings, producer: Producer) -> None:
+def with_buckets_of_a_second(settings: Settings) -> Settings:
     policies = settings.policies
-    short = settings.model_copy(
+    return settings.model_copy(
         update={
             "policies": type(policies)(bucket=type(policies.bucket)(period_ms=1_000, kept=8, dedup=1)),
             "batch": settings.batch.model_copy(update={"closing_grace_ms": 200, "archive_interval_ms": 100}),
         }
     )
+
+
+def test_a_bucket_closes_on_an_idle_topic(settings: Settings, producer: Producer) -> None:
+    short = with_buckets_of_a_second(settings)
     producer.send(10)
     lake = Lake.open(short.lake_dir, short.policies.bucket)
     with InteractionLog(short.kafka) as source:
@@ -209,6 +216,28 @@ def test_a_bucket_closes_on_an_idle_topic(settings: Settings, producer: Producer
 
         wait_until(is_closed, LIMIT_S, "the bucket of the last record is closed")
     assert archiver.archived.after_closing == 0
+
+
+def test_history_does_not_enter_a_bucket_that_is_live_in_kafka_and_not_yet_archived(
+    settings: Settings, producer: Producer, tmp_path: Path
+) -> None:
+    short = with_buckets_of_a_second(settings)
+    before_ms = short.policies.bucket.start_of(now_ms())
+    producer.send(10)
+    live_to_ms = now_ms()
+    wait_until(lambda: now_ms() > live_to_ms + 2_000, LIMIT_S, "the bucket of the live events to be over")
+    with pytest.raises(ImportRefused, match="1 of 2 rows"):
+        import_rows(short, tmp_path, before_ms - 1, live_to_ms)
+    done = import_rows(short, tmp_path, before_ms - 1)
+    assert (done.rows, done.is_archived_to_end) == (1, True)
+    assert lake_status(short)["rows"] == 11
+
+
+def import_rows(settings: Settings, folder: Path, *at_ms: int) -> Imported:
+    path = folder / "history.csv"
+    lines = ["visitor_id,item_id,kind,occurred_at_ms", *(f"ada,a,view,{one}" for one in at_ms)]
+    path.write_text("\n".join(lines))
+    return import_file(path, ColumnMapping("shop"), settings, now_ms=now_ms())
 
 
 def test_a_broker_that_is_not_there_is_named(settings: Settings) -> None:

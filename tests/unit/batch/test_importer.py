@@ -27,7 +27,8 @@ HEADER = "visitor_id,item_id,kind,occurred_at_ms"
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return load_settings(state_dir=tmp_path / "state")
+    """Of a platform that was never started: nothing listens on that port."""
+    return load_settings(state_dir=tmp_path / "state", kafka={"port": 1})
 
 
 def csv_of(folder: Path, *lines: str, header: str = HEADER, name: str = "history.csv") -> Path:
@@ -55,6 +56,15 @@ def test_rows_are_numbered_in_the_order_in_which_they_happened(tmp_path: Path, s
     assert [(one.event.item_id, one.stamp.offset) for one in records] == [("a", 0), ("b", 1), ("c", 2)]
     assert {one.stamp.partition for one in records} == {-1}
     assert [one.stamp.received_at_ms for one in records] == [one.event.occurred_at_ms for one in records]
+
+
+def test_without_a_broker_the_lake_alone_decides_and_that_is_said(
+    tmp_path: Path, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = run(csv_of(tmp_path, f"ada,a,view,{START_MS}"), settings)
+    assert (done.rows, done.is_archived_to_end) == (1, False)
+    assert caplog.messages == ["topic.unseen"]
+    assert "127.0.0.1:1" in caplog.records[0].problem  # type: ignore[attr-defined]
 
 
 def test_a_second_file_continues_the_numbers(tmp_path: Path, settings: Settings) -> None:
