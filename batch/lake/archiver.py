@@ -137,7 +137,8 @@ class Archiver:
         topic, bounds = self._source.topic, self._source.bounds()
         found = {partition: self._lake.progress(offset_mark(topic, partition)) for partition in bounds}
         self._committed = {partition: offset for partition, offset in found.items() if offset is not None}
-        self._positions = {partition: self._committed.get(partition, start) for partition, (start, _) in bounds.items()}
+        self._starts = {partition: start for partition, (start, _) in bounds.items()}
+        self._positions = self._starts | self._committed
         for partition, (start, end) in bounds.items():
             refuse_a_gap(topic, partition, self._positions[partition], start, end)
         self._through_ms = self._lake.progress(through_mark(topic)) or 0
@@ -149,7 +150,12 @@ class Archiver:
     def _take_mark(self) -> None:
         at_ms = self._clock()  # before the offsets are read, never after
         self._mark = Mark(at_ms, {partition: end for partition, (_, end) in self._source.bounds().items()})
-        ARCHIVER_LAG.set(sum(end - self._committed.get(partition, 0) for partition, end in self._mark.ends.items()))
+        self._report_lag()
+
+    def _report_lag(self) -> None:
+        """What of the mark is not in the lake; less than all that is waiting, until the next mark is taken."""
+        committed = self._starts | self._committed
+        ARCHIVER_LAG.set(sum(max(0, end - committed.get(partition, 0)) for partition, end in self._mark.ends.items()))
 
     def _gather(self, stop: Event, heartbeat: Path | None = None, *, until_passed: Mark | None = None) -> None:
         """Read until the interval is over, the buffer is full or a mark is passed."""
@@ -218,6 +224,7 @@ class Archiver:
         took_s = time.monotonic() - started
         ARCHIVER_ROWS.inc(rows)
         ARCHIVER_COMMIT_SECONDS.observe(took_s)
+        self._report_lag()
         facts = {"rows": rows, "lake_version": self._lake.version, "through_ms": self._through_ms}
         facts["took_ms"] = round(took_s * 1000)
         log.info("rows.archived", extra=facts | {"refused_total": self.archived.refused.total()})

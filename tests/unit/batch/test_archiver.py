@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from prometheus_client import REGISTRY
 
 from batch.lake.archiver import Archiver, closed_cutoff
 from batch.lake.table import Lake, offset_mark, to_records
@@ -190,6 +191,23 @@ def test_more_than_a_buffer_takes_several_commits(tmp_path: Path) -> None:
     one.run_to_end()
     assert one.archived.commits == 3
     assert archived_ids(tmp_path) == [f"e{number:02d}" for number in range(25)]
+
+
+def test_the_lag_falls_with_every_commit_and_leaves_out_what_expired(tmp_path: Path) -> None:
+    log, lags = LogInMemory(partitions=1), []
+    for number in range(25):
+        log.add(f"e{number}")
+    log.starts[0] = 5
+    one, log_poll = archiver(tmp_path, log, batch=BATCH.model_copy(update={"archive_rows_max": 10})), log.poll
+
+    def poll_and_note_the_lag(timeout_ms: int, records_max: int) -> list[KafkaRecord]:
+        lags.append(REGISTRY.get_sample_value("firth_archiver_lag_records"))
+        return log_poll(timeout_ms, records_max)
+
+    log.poll = poll_and_note_the_lag  # type: ignore[method-assign]
+    one.run_to_end()
+    assert lags == [20, 10]
+    assert REGISTRY.get_sample_value("firth_archiver_lag_records") == 0
 
 
 def test_the_second_of_two_archivers_goes_on_behind_the_first(tmp_path: Path) -> None:
