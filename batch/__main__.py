@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
-from infra import logs
+from infra import logs, metrics
 from infra.exits import run_command
 from infra.processes.readiness import heartbeat_path
 from infra.settings import Settings, load_settings
@@ -42,6 +42,7 @@ def archive(settings: Settings, options: argparse.Namespace) -> int:
     if options.once:
         done = archive_to_end(settings)
     else:
+        metrics.export("archiver", settings.metrics.archiver_port)
         done = archive_until(_stop_on_signal(), settings, heartbeat_path(settings.run_dir, "archiver"))
     _tell({"rows": done.rows, "commits": done.commits, "overtaken": done.overtaken, "refused": dict(done.refused)})
     return 0

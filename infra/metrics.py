@@ -1,31 +1,36 @@
 """Every metric of the platform, by layer: `firth_<layer>_<noun>_<unit>[_total]`.
 
 Each label has a closed set of values, and every combination is there from the start with 0, so that a rate has no gap
-and a panel or alert can be checked against a fresh process. A layer uses its own metrics and no others.
+and a panel or alert can be checked against a fresh process. A layer sets its own metrics and no others, and its
+process shows no others: serving at `/metrics`, the writer and the archiver on ports of their own.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import Final, Protocol, TypeVar
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Literal, Protocol, TypeVar
 
 import prometheus_client
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.registry import Collector
 
 from domain.slates import Degradation, Source
-from schemas.errors import ConfigurationError, Reason
+from schemas.errors import Reason
 from schemas.topics import ITEM_STATES, ITEMS
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
+log = logging.getLogger(__name__)
+
+Layer = Literal["serving", "writer", "archiver"]
 LOOPBACK: Final = "127.0.0.1"
 
 # Bounds in seconds, dense where the promises are: 3 ms a request, 25 and 100 ms from click to slate.
 REQUEST_SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 FRESHNESS_SECONDS: Final = (0.005, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 5, 30)
 WORK_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-STEP_SECONDS: Final = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 900, 3600)
 
 ROUTES: Final = ("recommendations", "similar", "trending", "visitors", "events", "items", "health", "page", "other")
 STATUSES: Final = ("2xx", "4xx", "5xx")
@@ -34,7 +39,6 @@ VERDICTS: Final = ("accepted", "rejected", "unconfirmed")
 SPEED_VIEWS: Final = ("visitor_session", "visitor_recent", "item_trend")
 FOLLOWED: Final = (ITEMS.name, ITEM_STATES.name)
 WRITE_OUTCOMES: Final = ("written", "outdated")
-STEPS: Final = ("sessions", "features", "models", "evaluate", "artifact", "publish")
 
 
 class Labelled(Protocol):
@@ -45,10 +49,10 @@ class Labelled(Protocol):
         ...
 
 
-Metric = TypeVar("Metric", bound=Labelled)
+LabelledT = TypeVar("LabelledT", bound=Labelled)
 
 
-def _with_all(metric: Metric, *label_values: Iterable[str]) -> Metric:
+def _with_all(metric: LabelledT, *label_values: Iterable[str]) -> LabelledT:
     """The metric with every combination of its label values present."""
     for values in itertools.product(*label_values):
         metric.labels(*values)
@@ -113,7 +117,7 @@ WRITER_FRESHNESS_SECONDS: Final = Histogram(
 WRITER_LAG: Final = Gauge("firth_writer_lag_records", "Changelog records not yet written.")
 WRITER_REBUILDS: Final = Counter("firth_writer_rebuilds_total", "Times a wiped store was filled again from the start.")
 
-# --- batch ---
+# --- batch: the archiver (a daily run tells of itself in its record and its log) ---
 ARCHIVER_ROWS: Final = Counter("firth_archiver_rows_total", "Interactions committed to the lake.")
 ARCHIVER_COMMIT_SECONDS: Final = Histogram(
     "firth_archiver_commit_seconds", "Time to commit one batch to the lake.", buckets=WORK_SECONDS
@@ -122,13 +126,6 @@ ARCHIVER_LAG: Final = Gauge("firth_archiver_lag_records", "Interactions not yet 
 ARCHIVER_DEAD_LETTERS: Final = _with_all(
     Counter("firth_archiver_dead_letters_total", "Records of the log that are not admitted.", ["reason"]), Reason
 )
-BATCH_STEP_SECONDS: Final = _with_all(
-    Histogram("firth_batch_step_seconds", "Time of a step of the daily run.", ["step"], buckets=STEP_SECONDS), STEPS
-)
-BATCH_PUBLISHED_SECONDS: Final = Gauge(
-    "firth_batch_published_timestamp_seconds", "When a daily run was last published, as Unix time."
-)
-BATCH_CUTOFF_SECONDS: Final = Gauge("firth_batch_cutoff_timestamp_seconds", "Cutoff of that run, as Unix time.")
 
 # --- parity: stored features against a recomputation from the log ---
 PARITY_ROWS: Final = Counter("firth_parity_rows_total", "Rows compared.")
@@ -136,17 +133,38 @@ PARITY_MISMATCHES: Final = Gauge("firth_parity_mismatched_fields", "Fields that 
 PARITY_UNSETTLED: Final = Gauge("firth_parity_unsettled_rows", "Rows that the last run could not compare yet.")
 
 
-def start_exporter(port: int) -> int:
-    """Serve this process's metrics on the loopback interface; returns the port, chosen by the kernel when 0.
+class _OfLayer(Collector):
+    """One layer's metrics, and those of the process."""
 
-    Raises:
-        ConfigurationError: the port is in use.
+    def __init__(self, layer: Layer) -> None:
+        self._own = f"firth_{layer}_"
+
+    def collect(self) -> Iterator[Metric]:
+        """All but the other layers' metrics, which nobody sets in this process: their zeros would be lies."""
+        for family in prometheus_client.REGISTRY.collect():
+            if family.name.startswith(self._own) or not family.name.startswith("firth_"):
+                yield family
+
+
+def registry_of(layer: Layer) -> CollectorRegistry:
+    """What a process of this layer shows."""
+    registry = CollectorRegistry()
+    registry.register(_OfLayer(layer))
+    return registry
+
+
+def export(layer: Layer, port: int) -> None:
+    """Serve this process's metrics on the loopback interface; 0: do not.
+
+    A port that is in use costs the metrics and not the work, so it is a line in the log.
     """
+    if port == 0:
+        return
     try:
-        server, _ = prometheus_client.start_http_server(port, addr=LOOPBACK)
+        prometheus_client.start_http_server(port, addr=LOOPBACK, registry=registry_of(layer))
     except OSError as error:
-        raise ConfigurationError(f"metrics port {port}", str(error), "use a free port") from error
-    return int(server.server_address[1])
+        remedy = f"set FIRTH_METRICS__{layer.upper()}_PORT to a free port"
+        log.error("metrics.hidden", extra={"port": port, "problem": str(error), "remedy": remedy})
 
 
 def names() -> Sequence[str]:

@@ -46,7 +46,6 @@ class RedisSettings(Piece):
 
     host: str = "127.0.0.1"
     port: int = Field(default=16_379, ge=1, le=65_535)
-    timeout_ms: int = Field(default=50, ge=1, le=60_000)
     row_ttl_s: int = Field(default=11 * 86_400, ge=60)
 
 
@@ -104,6 +103,13 @@ class BatchSettings(Piece):
     spark_cores: int = Field(default=2, ge=1)
 
 
+class MetricsSettings(Piece):
+    """Where the processes without HTTP show their metrics, on the loopback interface; 0: nowhere."""
+
+    writer_port: int = Field(default=19_101, ge=0, le=65_535)
+    archiver_port: int = Field(default=19_102, ge=0, le=65_535)
+
+
 class Settings(BaseSettings):
     """The whole tree."""
 
@@ -118,6 +124,7 @@ class Settings(BaseSettings):
     serving: ServingSettings = ServingSettings()
     feast: FeastSettings = FeastSettings()
     batch: BatchSettings = BatchSettings()
+    metrics: MetricsSettings = MetricsSettings()
     policies: Policies = Policies()
 
     @property

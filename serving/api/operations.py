@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from infra import metrics
 from serving.api import contract
 from serving.api.bodies import answer
 from serving.api.documents import answers
@@ -14,6 +15,7 @@ from serving.api.services import Services
 def router(services: Services) -> APIRouter:
     """The routes over these services."""
     routes = APIRouter(tags=["operations"])
+    shown = metrics.registry_of("serving")
 
     @routes.get("/healthz", responses=answers(contract.Health))
     async def health() -> Response:
@@ -29,6 +31,6 @@ def router(services: Services) -> APIRouter:
     @routes.get("/metrics", response_class=Response)
     async def scrape() -> Response:
         """Metrics in Prometheus' text format."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(shown), media_type=CONTENT_TYPE_LATEST)
 
     return routes

@@ -9,7 +9,7 @@ from threading import Event
 
 from kafka import KafkaConsumer
 
-from infra import logs
+from infra import logs, metrics
 from infra.exits import run_command
 from infra.processes.readiness import heartbeat_path
 from infra.settings import KafkaSettings, load_settings
@@ -28,6 +28,7 @@ def main() -> int:
     stopped = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
+    metrics.export("writer", settings.metrics.writer_port)
     prefix = settings.kafka.topic_prefix
     finisher = Finisher(settings.feast.project, settings.policies)
     finish = {VISITOR_STATES.named(prefix).name: finisher.visitor, ITEM_STATES.named(prefix).name: finisher.item}

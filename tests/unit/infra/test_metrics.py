@@ -1,13 +1,19 @@
 """The names of the metrics keep their rule, and each is there before anything has happened."""
 
+import random
 import re
+import socket
+import threading
 import urllib.request
+from contextlib import closing
 
 import prometheus_client
+import pytest
 
 from infra import metrics
+from infra.processes.ports import free_ports
 
-LAYERS = "serving|writer|archiver|batch|parity"
+LAYERS = "serving|writer|archiver|parity"
 UNITS = "seconds|records|rows|fields|requests|slates|items|events|impressions|swaps|rebuilds|letters"
 NAME = re.compile(f"firth_({LAYERS})_([a-z_]+_)?({UNITS})(_total)?")
 
@@ -23,7 +29,25 @@ def test_every_combination_of_labels_is_there_with_zero() -> None:
     assert 'firth_serving_rejected_events_total{reason="future"} 0.0' in shown
 
 
-def test_the_exporter_serves_them_on_loopback() -> None:
-    port = metrics.start_exporter(0)
+def test_the_exporter_shows_one_layer_on_loopback() -> None:
+    port = next(free_ports(random.Random()))
+    metrics.export("writer", port)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        assert b"firth_writer_lag_records" in answer.read()
+        shown = answer.read().decode()
+    assert "firth_writer_lag_records 0.0" in shown
+    assert "process_cpu_seconds_total" in shown
+    assert {line.split("_")[1] for line in shown.splitlines() if line.startswith("firth_")} == {"writer"}
+
+
+def test_a_taken_port_costs_the_metrics_and_not_the_work(caplog: pytest.LogCaptureFixture) -> None:
+    with closing(socket.create_server((metrics.LOOPBACK, 0))) as taken:
+        metrics.export("archiver", taken.getsockname()[1])
+    (record,) = caplog.records
+    assert record.message == "metrics.hidden"
+    assert "FIRTH_METRICS__ARCHIVER_PORT" in vars(record)["remedy"]
+
+
+def test_port_0_shows_nothing() -> None:
+    before = threading.active_count()
+    metrics.export("archiver", 0)
+    assert threading.active_count() == before

@@ -266,6 +266,7 @@ async def test_metrics_count_answers_by_route(http: httpx.AsyncClient) -> None:
     await http.get("/healthz")
     text = (await http.get("/metrics")).text
     assert 'firth_serving_requests_total{route="health",status="2xx"}' in text
+    assert {line.split("_")[1] for line in text.splitlines() if line.startswith("firth_")} == {"serving"}
 
 
 async def test_openapi_describes_every_route_and_resolves_every_reference(http: httpx.AsyncClient) -> None:
