@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from domain.merge import Cells
-from domain.policies import SessionPolicy
+from domain.policies import BucketPolicy, SessionPolicy
 
 UNWELCOME_KINDS: Final = frozenset({"dislike", "hide"})
 """Interactions that say "not this": the item counts as seen, and nothing is derived from it."""
@@ -34,12 +34,18 @@ SOURCE_WEIGHTS: Final[Mapping[Source, float]] = {
 
 
 class Degradation(StrEnum):
-    """A rung of the ladder that an answer stands on because something is away."""
+    """A rung of the ladder that an answer stands on because something is away, or has not moved for too long."""
 
     NO_SPEED_FEATURES = "no_speed_features"
     NO_HISTORY = "no_history"
     HISTORY_GAP = "history_gap"
     NO_MODEL = "no_model"
+    STALE_MODEL = "stale_model"
+    STALE_SPEED = "stale_speed"
+
+
+MISSED_BUCKETS: Final = 2
+"""Periods after its cutoff in which a model is current: one for the next bucket to fill, one to run and repeat."""
 
 
 class Removal(StrEnum):
@@ -159,6 +165,11 @@ def recognise(session: Cells | None, profile: Cells, asked_at_ms: int, policy: S
         features_as_of_ms=profile["as_of_ms"],
         covered_to_ms=profile["covered_to_ms"],
     )
+
+
+def is_stale_model(cutoff_ms: int, asked_at_ms: int, policy: BucketPolicy, grace_ms: int) -> bool:
+    """Whether a daily run is overdue: more than `MISSED_BUCKETS` could have been learnt from and were not."""
+    return asked_at_ms - cutoff_ms > MISSED_BUCKETS * policy.period_ms + grace_ms
 
 
 def remove_unwanted(query: Query, candidates: Iterable[Candidate], is_deleted: Callable[[str], bool]) -> Filtered:

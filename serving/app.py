@@ -28,11 +28,13 @@ from serving.adapters.history_cache import HistoryCache
 from serving.adapters.impressions import ImpressionLog
 from serving.adapters.publisher import Publisher
 from serving.adapters.redis_features import RedisFeatures
+from serving.adapters.stream_pulse import StreamPulse
 from serving.adapters.trends import ItemTrends
 from serving.api.application import build
 from serving.api.contract import Readiness
 from serving.api.services import Services
 from serving.pipeline.compose import Compose
+from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate
 from serving.pipeline.pipeline import Pipeline, Stages
 from serving.pipeline.retrieve import Retrieve
@@ -59,7 +61,8 @@ class Server:
         self.history = CassandraHistory(settings.cassandra, settings.feast.project)
         self.history_cache = HistoryCache(self.history, serving.history_cache_rows_max, serving.hydrate_deadline_ms)
         self.catalogue = Catalogue()
-        self.trends = ItemTrends(now_ms)
+        self.pulse = StreamPulse(now_ms)
+        self.trends = ItemTrends(now_ms, self.pulse.note_written)
         self.followers = {
             "catalogue": TopicFollower(settings.kafka, ITEMS, self.catalogue.take),
             "trends": TopicFollower(settings.kafka, ITEM_STATES, self.trends.take, self.trends.refresh),
@@ -67,6 +70,9 @@ class Server:
         self.publisher = Publisher(settings.kafka, serving.events_in_flight_max, serving.publish_deadline_ms)
         self.impressions = ImpressionLog(self.publisher, settings.kafka.topic_prefix, _count_impressions)
         self.artifacts = ArtifactWatcher(settings.artifacts_dir, self._note_swap)
+        self.footing = Footing(
+            self.artifacts.current, self._is_speed_stale, settings.policies.bucket, settings.batch.closing_grace_ms
+        )
         self._is_stopping = False
 
     def application(self) -> FastAPI:
@@ -81,11 +87,17 @@ class Server:
         services = Services(
             pipeline=self._pipeline(hydrate),
             hydrate=hydrate,
+            footing=self.footing,
             model_of=self.artifacts.current,
             trends=self.trends,
             catalogue=self.catalogue,
             gateway=Gateway(
-                self.publisher, self.catalogue, settings.policies.admission, settings.kafka.topic_prefix, now_ms
+                self.publisher,
+                self.catalogue,
+                settings.policies.admission,
+                settings.kafka.topic_prefix,
+                now_ms,
+                self.pulse.note_accepted,
             ),
             note_impression=self.impressions.note,
             readiness=self.readiness,
@@ -111,6 +123,10 @@ class Server:
         settled = self.artifacts.has_looked and "reading" not in followed.values()
         return Readiness(ready=settled and not self._is_stopping, checks=checks)
 
+    def _is_speed_stale(self, asked_at_ms: int) -> bool:
+        """Kafka is away, or the speed job has not followed what we put there."""
+        return self.followers["trends"].has_failed or self.pulse.is_silent(asked_at_ms)
+
     def _note_swap(self, artifact: Artifact) -> None:
         """A daily run has been published: its rows come with its models."""
         self.history_cache.expire()
@@ -124,7 +140,7 @@ class Server:
             filter=lambda query, candidates: remove_unwanted(query, candidates, self.catalogue.is_deleted),
             score=fuse,
             compose=Compose(self.artifacts.current, self.catalogue.categories, lambda: uuid4().hex),
-            has_model=lambda: self.artifacts.current() is not None,
+            footing=self.footing.rungs,
         )
         timers = {
             stage: metrics.SERVING_STAGE_SECONDS.labels(stage)

@@ -29,11 +29,17 @@ class ArtifactModel:
         self._similar = ItemToItem(artifact.session_knn)
         self._popular = self._named(artifact.popularity.rank(Session(()), len(artifact.vocabulary)))
         self._version: str = artifact.version
+        self._cutoff_ms = artifact.manifest.cutoff_ms
 
     @property
     def version(self) -> str:
         """See `Model.version`."""
         return self._version
+
+    @property
+    def cutoff_ms(self) -> int:
+        """See `Model.cutoff_ms`."""
+        return self._cutoff_ms
 
     def __len__(self) -> int:
         """Items that it knows."""

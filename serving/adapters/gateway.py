@@ -63,6 +63,7 @@ class Gateway:
         policy: AdmissionPolicy,
         topic_prefix: str,
         now_ms: Callable[[], int],
+        note_accepted: Callable[[Sequence[str], int], None] = lambda event_ids, received_at_ms: None,
     ) -> None:
         self._publisher = publisher
         self._catalogue = catalogue
@@ -70,6 +71,7 @@ class Gateway:
         self._interactions = INTERACTIONS.named(topic_prefix).name
         self._items = ITEMS.named(topic_prefix).name
         self._now_ms = now_ms
+        self._note_accepted = note_accepted
 
     async def take_interactions(self, raws: Sequence[msgspec.Raw]) -> Taken:
         """Judge and publish interactions. Raises DependencyError when too many wait for Kafka; then none was taken."""
@@ -90,13 +92,17 @@ class Gateway:
                     index=index, verdict="rejected", reason=error.reason, field=error.field, detail=error.detail
                 )
         received_at_ms = 0
+        accepted: list[str] = []
         outcomes = await self._publisher.publish(list(records.values()))
         for index, outcome in zip(records, outcomes, strict=True):
             if isinstance(outcome, Confirmed):
                 received_at_ms = max(received_at_ms, outcome.received_at_ms)
                 verdicts[index] = Verdict(index=index, verdict="accepted")
+                accepted.append(records[index].event_id)
             else:
                 verdicts[index] = Verdict(index=index, verdict="unconfirmed", detail=outcome.problem)
+        if any(accepted):
+            self._note_accepted(accepted, received_at_ms)
         return Taken(tuple(verdicts[index] for index in range(len(raws))), received_at_ms)
 
     def _interaction(self, raw: bytes) -> Record:
@@ -104,7 +110,7 @@ class Gateway:
         event = self._stamped(decode(InteractionEvent, raw))
         value = encode(event)
         screen(event.visitor_id, value, Stamp(self._now_ms(), -1, -1), self._policy)
-        return Record(self._interactions, event.visitor_id, value)
+        return Record(self._interactions, event.visitor_id, value, event.event_id)
 
     def _item(self, raw: bytes) -> Record:
         item = decode(ItemEvent, raw)

@@ -32,11 +32,12 @@ log = logging.getLogger(__name__)
 
 
 class Record(NamedTuple):
-    """What is to be published."""
+    """What is to be published; `event_id` is empty for what is no interaction."""
 
     topic: str
     key: str
     value: bytes
+    event_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,9 @@ class ItemTrends:
     a Poisson count, the 1 being a prior that keeps single interactions from leading.
     """
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
+    def __init__(self, now_ms: Callable[[], int], note_written: Callable[[int], None] = lambda at_ms: None) -> None:
         self._now_ms = now_ms
+        self._note_written = note_written
         self._lock = threading.Lock()
         self._places: dict[str, int] = {}
         self._items: list[str] = []  # by place
@@ -58,6 +59,7 @@ class ItemTrends:
                 continue
             with self._lock:
                 self._put(item_id, levels)
+            self._note_written(int(levels[2]))
 
     def trending(self, k: int) -> Sequence[tuple[str, float]]:
         """See `Trends.trending`; at most `KEPT`. As of the last `refresh`: ranking many items takes too long here."""

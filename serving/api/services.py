@@ -10,6 +10,7 @@ from domain.slates import Slate
 from serving.adapters.catalogue import Catalogue
 from serving.adapters.gateway import Gateway
 from serving.api.contract import Readiness
+from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate
 from serving.pipeline.pipeline import Pipeline
 from serving.pipeline.retrieve import Model, Trends
@@ -21,6 +22,7 @@ class Services:
 
     pipeline: Pipeline
     hydrate: Hydrate
+    footing: Footing
     model_of: Callable[[], Model | None]
     trends: Trends
     catalogue: Catalogue

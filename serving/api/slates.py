@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from domain import slates
-from domain.slates import Candidate, Degradation, Shown, Source, reason_of
+from domain.slates import Candidate, Shown, Source, reason_of
 from infra import metrics
 from serving.adapters.catalogue import Catalogue
 from serving.api import contract
@@ -118,7 +118,7 @@ def _list_answer(found: Iterable[Candidate], services: Services) -> Response:
         contract.ItemList(
             items=tuple(_item_answer(Shown(candidate), services.catalogue) for candidate in found),
             model_version=model.version if model else "",
-            degraded=() if model else (Degradation.NO_MODEL,),
+            degraded=services.footing.rungs(services.now_ms()),
         )
     )
 

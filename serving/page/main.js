@@ -13,6 +13,8 @@ const RUNGS = {
   no_history: "the batch history is away, so only recent visits are known",
   history_gap: "some days lie between the batch history and the stream",
   no_model: "no model is loaded, so everybody sees what is trending",
+  stale_model: "the daily run is overdue, so the model knows nothing newer",
+  stale_speed: "the stream has stopped or lags, so the latest visits may be missing",
 };
 
 let visitorId = rememberedVisitor();

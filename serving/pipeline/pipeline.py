@@ -16,14 +16,14 @@ ObserveStage = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What the pipeline runs; `has_model` tells whether an artifact is loaded."""
+    """What the pipeline runs; `footing` names what is away or stale for every visitor at that instant."""
 
     hydrate: Callable[[Query], Awaitable[Query]]
     retrieve: Callable[[Query], tuple[Candidate, ...]]
     filter: Callable[[Query, tuple[Candidate, ...]], Filtered]
     score: Callable[[tuple[Candidate, ...]], tuple[Candidate, ...]]
     compose: Callable[[Query, Sequence[Candidate], tuple[Removed, ...]], Slate]
-    has_model: Callable[[], bool]
+    footing: Callable[[int], tuple[Degradation, ...]]
 
 
 class Pipeline:
@@ -36,16 +36,12 @@ class Pipeline:
     async def run(self, query: Query) -> Slate:
         """Answer one query. It always answers; what it had to do without stands in `slate.query.degraded`."""
         lap = _Laps(self._observe)
-        query = lap("hydrate", await self._stages.hydrate(self._noting_model(query)))
+        query = replace(query, degraded=(*query.degraded, *self._stages.footing(query.asked_at_ms)))
+        query = lap("hydrate", await self._stages.hydrate(query))
         candidates = lap("retrieve", self._stages.retrieve(query))
         filtered = lap("filter", self._stages.filter(query, candidates))
         ranked = lap("score", self._stages.score(filtered.kept))
         return lap("compose", self._stages.compose(query, ranked, filtered.removed))
-
-    def _noting_model(self, query: Query) -> Query:
-        if self._stages.has_model():
-            return query
-        return replace(query, degraded=(*query.degraded, Degradation.NO_MODEL))
 
 
 class _Laps:

@@ -23,6 +23,11 @@ class Model(Protocol):
         """The artifact's name."""
         ...
 
+    @property
+    def cutoff_ms(self) -> int:
+        """Up to when it has learnt."""
+        ...
+
     def knows(self, item_id: str) -> bool:
         """Whether the item is in the model's vocabulary."""
         ...

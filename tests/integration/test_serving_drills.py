@@ -56,7 +56,7 @@ async def test_with_every_store_away_the_server_starts_and_answers_from_the_lowe
     lonely_server: RunningServer,
 ) -> None:
     slate = await lonely_server.recommend()
-    assert set(slate["degraded"]) == {"no_speed_features", "no_history"}
+    assert set(slate["degraded"]) == {"no_speed_features", "no_history", "stale_model", "stale_speed"}
     assert [item["source"] for item in slate["items"]] == ["popular"] * 5
     for path in ("/v1/trending", "/v1/similar/alien", "/v1/visitors/ada", "/readyz", "/metrics"):
         assert (await lonely_server.http.get(path)).status_code == 200, path
@@ -115,9 +115,11 @@ async def test_events_are_503_while_kafka_is_away_and_taken_when_it_comes(
         async def is_taken() -> bool:
             return (await lonely_server.send(event("e1"))).status_code == 200
 
+        await lonely_server.slate_where(lambda slate: "stale_speed" not in slate["degraded"], "the stream")
         await wait_until_async(is_taken, PATIENCE_S, "an acknowledgement")
         await lonely_server.put_films()
         await asyncio.to_thread(kafka.stop)
+        await lonely_server.slate_where(lambda slate: "stale_speed" in slate["degraded"], "the loss to be named")
         assert (await lonely_server.send(event("e2"))).status_code == 503
         kafka = kafka_process.start(alone)
         await asyncio.to_thread(kafka.wait_ready)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from domain.merge import Cells, session_cells, stream_cells
-from domain.policies import AdmissionPolicy, Policies
+from domain.policies import MINUTE_MS, AdmissionPolicy, Policies
 from domain.slates import Slate, fuse, remove_unwanted
 from domain.states import VisitorState
 from schemas.errors import DependencyError
@@ -18,11 +18,13 @@ from serving.adapters.publisher import Confirmed, Outcome, Record
 from serving.api.contract import Readiness
 from serving.api.services import Services
 from serving.pipeline.compose import Compose
+from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate, SpeedRows
 from serving.pipeline.pipeline import Pipeline, Stages
 from serving.pipeline.retrieve import Model, Retrieve
 from tests.builders import START_MS, interaction, stamp
 
+GRACE_MS = 5 * MINUTE_MS
 AWAY = DependencyError("a store", "is away", "start it")
 
 
@@ -63,6 +65,7 @@ class FakeModel:
     neighbours: dict[str, list[str]] = field(default_factory=dict)
     best: list[str] = field(default_factory=list)
     version: str = "m1"
+    cutoff_ms: int = START_MS
 
     def knows(self, item_id: str) -> bool:
         return item_id in self.neighbours or item_id in self.best
@@ -135,6 +138,8 @@ class World:
     impressions: list[Slate] = field(default_factory=list)
     readiness: Readiness = field(default_factory=lambda: Readiness(ready=True, checks={}))
     now_ms: int = START_MS
+    is_speed_stale: bool = False
+    accepted: list[tuple[str, int]] = field(default_factory=list)
 
     def hydrate(self) -> Hydrate:
         return Hydrate(self.speed, self.batch, Policies().session)
@@ -148,9 +153,12 @@ class World:
                 filter=lambda query, found: remove_unwanted(query, found, self.catalogue.is_deleted),
                 score=fuse,
                 compose=Compose(self.model_of, self.catalogue.categories, lambda: f"slate-{next(numbers)}"),
-                has_model=lambda: self.model is not None,
+                footing=self.footing().rungs,
             )
         )
+
+    def footing(self) -> Footing:
+        return Footing(self.model_of, lambda _: self.is_speed_stale, Policies().bucket, GRACE_MS)
 
     def model_of(self) -> Model | None:
         return self.model
@@ -159,12 +167,18 @@ class World:
         return Services(
             pipeline=self.pipeline(),
             hydrate=self.hydrate(),
+            footing=self.footing(),
             model_of=self.model_of,
             trends=self.trends,
             catalogue=self.catalogue,
-            gateway=Gateway(self.publisher, self.catalogue, AdmissionPolicy(), "", lambda: self.now_ms),
+            gateway=Gateway(
+                self.publisher, self.catalogue, AdmissionPolicy(), "", lambda: self.now_ms, self._note_accepted
+            ),
             note_impression=self.impressions.append,
             readiness=lambda: self.readiness,
             session_policy=Policies().session,
             now_ms=lambda: self.now_ms,
         )
+
+    def _note_accepted(self, event_ids: Sequence[str], received_at_ms: int) -> None:
+        self.accepted += [(event_id, received_at_ms) for event_id in event_ids]

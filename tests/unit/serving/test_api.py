@@ -9,6 +9,7 @@ import httpx
 import msgspec
 import pytest
 
+from domain.policies import DAY_MS
 from schemas.errors import (
     ConfigurationError,
     ConsistencyError,
@@ -87,6 +88,24 @@ async def test_a_slate_is_an_answer_when_everything_is_away(http: httpx.AsyncCli
     assert response.status_code == 200
     assert response.json()["degraded"] == ["no_model", "no_speed_features", "no_history"]
     assert [item["source"] for item in response.json()["items"]] == ["trending"]
+
+
+async def test_every_route_names_what_is_stale(http: httpx.AsyncClient, world: World) -> None:
+    world.is_speed_stale = True
+    world.now_ms += 3 * DAY_MS
+    lists = [(await http.get(path)).json()["degraded"] for path in ("/v1/similar/alien", "/v1/trending")]
+    assert lists == [["stale_model", "stale_speed"]] * 2
+    assert (await http.get("/v1/visitors/ada")).json()["degraded"] == ["stale_speed"]
+
+
+async def test_accepted_interactions_are_told_to_the_pulse_and_nothing_else_is(
+    http: httpx.AsyncClient, world: World
+) -> None:
+    await http.post("/v1/items", json=[{"item_id": "new"}])
+    await http.post("/v1/events", json=[event("e1"), {**event("e2"), "kind": "stare"}])
+    world.publisher.answer = Unconfirmed("late")
+    await http.post("/v1/events", json=[event("e3")])
+    assert world.accepted == [("e1", START_MS)]
 
 
 @pytest.mark.parametrize(

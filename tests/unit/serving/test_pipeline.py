@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from domain.merge import merge_cells
-from domain.policies import MINUTE_MS
+from domain.policies import DAY_MS, MINUTE_MS
 from domain.slates import Degradation, Query, Slate, Source
 from tests.builders import START_MS
-from tests.unit.serving.fakes import FakeBatch, FakeModel, FakeSpeed, FakeTrends, World, speed_rows
+from tests.unit.serving.fakes import GRACE_MS, FakeBatch, FakeModel, FakeSpeed, FakeTrends, World, speed_rows
 
 NEIGHBOURS = {"alien": ["aliens", "dune"], "heat": ["ronin", "alien"]}
 
@@ -91,6 +91,20 @@ async def test_with_nothing_at_all_the_slate_is_empty_and_still_an_answer() -> N
     slate = await ask(World(speed=FakeSpeed(away=True), batch=FakeBatch(away=True)))
     assert items(slate) == []
     assert len(slate.query.degraded) == 3
+
+
+async def test_a_model_of_an_overdue_daily_run_serves_and_the_answer_says_so() -> None:
+    limit_ms = START_MS + 2 * DAY_MS + GRACE_MS
+    assert (await ask(world(now_ms=limit_ms))).query.degraded == ()
+    slate = await ask(world(now_ms=limit_ms + 1))
+    assert slate.query.degraded == (Degradation.STALE_MODEL,)
+    assert items(slate)[0] == "aliens"
+
+
+async def test_frozen_rows_of_the_stream_serve_and_the_answer_says_so() -> None:
+    slate = await ask(world(is_speed_stale=True))
+    assert slate.query.degraded == (Degradation.STALE_SPEED,)
+    assert items(slate)[0] == "aliens"
 
 
 async def test_a_session_idle_beyond_the_gap_is_not_served_as_current() -> None:

@@ -66,6 +66,13 @@ def test_the_list_is_made_anew_only_now_and_then() -> None:
     assert ranked(trends) == ["rising"]
 
 
+def test_each_row_tells_how_far_the_stream_has_come() -> None:
+    written: list[int] = []
+    trends = ItemTrends(Clock(), written.append)
+    trends.take({"a": state(START_MS, NOW_MS), "broken": b"\xc1", "b": state(START_MS)})
+    assert written == [NOW_MS, START_MS]
+
+
 def test_asking_ranks_nothing() -> None:
     trends = ItemTrends(Clock())
     trends.take({"rising": state(NOW_MS)})
