@@ -22,7 +22,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from batch import run as runs
 from batch.cutoff import Cut, cut_log, end_of
-from batch.evaluation import evaluate_models
+from batch.evaluation import POLICIES, choose_policy, evaluate_models
 from batch.features.admission import admitted
 from batch.features.facts import read_log
 from batch.features.plan import view_rows
@@ -34,6 +34,7 @@ from batch.training import artifact
 from batch.training.models import Models, vocabulary_of
 from batch.training.session_log import DatedSessions
 from batch.training.sessions import sessions_of
+from domain.recommenders.vocabulary import Vocabulary
 from infra import logs
 from infra.settings import Settings, load_settings
 
@@ -68,8 +69,9 @@ def run_daily(
         run = Run.open(folder / str(cut.cutoff_ms), pin, cut.lake_version, tell, fresh=fresh)
         steps = Steps(settings, cut, run.folder, open_spark)
         steps.compute(run)
-        run.step("models", steps.build_models)
-        metrics = run.step("evaluate", steps.evaluate)
+        policy = run.step("tune", steps.tune)["policy"]
+        run.step("models", partial(steps.build_models, policy))
+        metrics = run.step("evaluate", partial(steps.evaluate, policy))
         packed = run.step("artifact", partial(steps.pack, run.record, metrics))
         if run.is_done("publish") and not is_published(settings, steps.view_files, packed["version"]):
             run.undo("publish")
@@ -130,23 +132,37 @@ class Steps:
         sessions = sessions_of(facts, self.settings.policies.session)
         return {"sessions": write_file(sessions, self.folder / "sessions.parquet")}
 
-    def build_models(self) -> Found:
+    def tune(self) -> Found:
+        """Which of the declared policies suits this log, by a slice that no figure is reported on."""
+        sessions, vocabulary = self._sessions()
+        policy, hit_rates = choose_policy(sessions, len(vocabulary))
+        return {"policy": policy, "validation_hr20": hit_rates}
+
+    def build_models(self, policy: str) -> Found:
         """The index and the popularity, over every item with a profile."""
-        profile = self.view_files["item_profile"]
-        vocabulary = vocabulary_of(profile)
-        sessions = DatedSessions.read(self.folder / "sessions.parquet", vocabulary)
+        sessions, vocabulary = self._sessions()
         unfinished = self.folder / "models.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        Models.build(profile, sessions, vocabulary, self.cut.cutoff_ms).save(unfinished)
+        models = Models.build(
+            self.view_files["item_profile"],
+            sessions,
+            vocabulary,
+            cutoff_ms=self.cut.cutoff_ms,
+            policy=POLICIES[policy],
+        )
+        models.save(unfinished)
         shutil.rmtree(self.folder / "models", ignore_errors=True)
         unfinished.rename(self.folder / "models")
         return {"items": len(vocabulary), "sessions": len(sessions)}
 
-    def evaluate(self) -> Found:
+    def evaluate(self, policy: str) -> Found:
         """How good the models are, asked about the newest sessions."""
+        sessions, vocabulary = self._sessions()
+        return evaluate_models(sessions, len(vocabulary), policy)
+
+    def _sessions(self) -> tuple[DatedSessions, Vocabulary]:
         vocabulary = vocabulary_of(self.view_files["item_profile"])
-        sessions = DatedSessions.read(self.folder / "sessions.parquet", vocabulary)
-        return evaluate_models(sessions, len(vocabulary))
+        return DatedSessions.read(self.folder / "sessions.parquet", vocabulary), vocabulary
 
     def pack(self, record: runs.Record, metrics: Found) -> Found:
         """The models as an artifact."""
@@ -175,6 +191,7 @@ def _summary(run: Run, metrics: Found, packed: Found) -> Found:
         "version": packed["version"],
         **steps["features"].found,
         **steps["sessions"].found,
+        "policy": steps["tune"].found["policy"],
         "hr20": metrics.get("session_knn_hr20"),
         "mrr20": metrics.get("session_knn_mrr20"),
         "popularity_hr20": metrics.get("popularity_hr20"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,16 +12,54 @@ from batch.training.session_log import DatedSessions
 from domain.evaluation import Evaluation, EvaluationQuery, evaluate
 from domain.recommenders.protocol import Recommender, Session
 from domain.recommenders.session_knn import SessionKnn
+from domain.recommenders.session_knn_policy import LONG_HISTORIES, SessionKnnPolicy
 
 HELD_OUT: Final = 0.1
 QUERIES_MAX: Final = 2_000
 SEED: Final = 20
 MEASURES: Final = {"hit_rate": "hr20", "reciprocal_rank": "mrr20", "ndcg": "ndcg20"}
 
+POLICIES: Final = {"short_sessions": SessionKnnPolicy(), "long_histories": LONG_HISTORIES}
+"""What a log may choose between: visits of a shop, where order and age tell, or many ratings in a row."""
+
 Metrics = dict[str, float]
 
 
-def evaluate_models(sessions: DatedSessions, items_count: int) -> Metrics:
+def choose_policy(sessions: DatedSessions, items_count: int) -> tuple[str, Metrics]:
+    """The policy of the highest HR@20 on a validation slice, the first of equal ones, and the figure of each.
+
+    The newest tenth, by which `evaluate_models` reports, is left out; of the rest the newest tenth is asked. So no
+    figure that is reported was also chosen by.
+    """
+    older = _cut(sessions).known if len(sessions) > 1 else sessions
+    if len(older) < 2:
+        return next(iter(POLICIES)), {}
+    cut = _cut(older)
+    queries = queries_of(cut.asked, np.random.default_rng(SEED))
+    if not queries:
+        return next(iter(POLICIES)), {}
+    hit_rates = {
+        name: round(float(evaluate(SessionKnn.build(cut.known.log, items_count, policy), queries).mean().hit_rate), 6)
+        for name, policy in POLICIES.items()
+    }
+    return max(hit_rates, key=lambda name: hit_rates[name]), hit_rates
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    at_ms: int
+    known: DatedSessions
+    asked: DatedSessions
+
+
+def _cut(sessions: DatedSessions) -> _Cut:
+    """The newest tenth by start, and what had ended before; sessions across the cut are in neither."""
+    at_ms = int(np.quantile(sessions.started_at_ms, 1 - HELD_OUT, method="higher"))
+    known = sessions.where(sessions.log.ended_at_ms < at_ms)
+    return _Cut(at_ms, known, sessions.where(sessions.started_at_ms >= at_ms))
+
+
+def evaluate_models(sessions: DatedSessions, items_count: int, policy: str = "short_sessions") -> Metrics:
     """HR@20, MRR@20 and NDCG@20 of the session-kNN and its baselines, each with the bounds of its 95 % interval.
 
     The newest tenth of the sessions, by their start, is asked; the models are built from those that had ended before.
@@ -28,13 +67,15 @@ def evaluate_models(sessions: DatedSessions, items_count: int) -> Metrics:
     """
     if len(sessions) < 2:
         return {"queries": 0.0}
-    cut_at_ms = int(np.quantile(sessions.started_at_ms, 1 - HELD_OUT, method="higher"))
-    known = sessions.where(sessions.log.ended_at_ms < cut_at_ms)
-    asked = sessions.where(sessions.started_at_ms >= cut_at_ms)
-    queries = queries_of(asked, np.random.default_rng(SEED))
-    systems: dict[str, Recommender] = {"session_knn": SessionKnn.build(known.log, items_count)}
-    systems |= baselines(known, items_count, cut_at_ms)
-    metrics: Metrics = {"queries": len(queries), "sessions_held_out": len(asked), "sessions_known": len(known)}
+    cut = _cut(sessions)
+    queries = queries_of(cut.asked, np.random.default_rng(SEED))
+    systems: dict[str, Recommender] = {"session_knn": SessionKnn.build(cut.known.log, items_count, POLICIES[policy])}
+    systems |= baselines(cut.known, items_count, cut.at_ms)
+    metrics: Metrics = {
+        "queries": len(queries),
+        "sessions_held_out": len(cut.asked),
+        "sessions_known": len(cut.known),
+    }
     for name, system in systems.items():
         metrics |= _measured(name, evaluate(system, queries))
     return metrics

@@ -18,6 +18,7 @@ from domain.policies import DAY_MS
 from domain.recommenders.popularity import Popularity
 from domain.recommenders.sequential_rules import SequentialRules
 from domain.recommenders.session_knn import SessionKnn
+from domain.recommenders.session_knn_policy import SessionKnnPolicy
 from domain.recommenders.vocabulary import Vocabulary
 
 POPULARITY: Final = next(feature for feature in AGGREGATED if feature.name == "popularity")
@@ -32,9 +33,17 @@ class Models:
     popularity: Popularity
 
     @classmethod
-    def build(cls, item_profile: Path, sessions: DatedSessions, vocabulary: Vocabulary, cutoff_ms: int) -> Self:
+    def build(
+        cls,
+        item_profile: Path,
+        sessions: DatedSessions,
+        vocabulary: Vocabulary,
+        *,
+        cutoff_ms: int,
+        policy: SessionKnnPolicy,
+    ) -> Self:
         """All models as of the cutoff, over every item that anybody has ever acted on."""
-        knn = SessionKnn.build(sessions.log, len(vocabulary))
+        knn = SessionKnn.build(sessions.log, len(vocabulary), policy)
         return cls(vocabulary, knn, Popularity(popularity_of(item_profile, vocabulary, cutoff_ms)))
 
     def save(self, folder: Path) -> None:

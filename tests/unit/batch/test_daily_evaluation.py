@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from batch.evaluation import QUERIES_MAX, evaluate_models, queries_of
+from batch.evaluation import POLICIES, QUERIES_MAX, choose_policy, evaluate_models, queries_of
 from batch.training.session_log import DatedSessions
 from domain.recommenders.session_log import SessionLog
 
@@ -62,3 +62,17 @@ def test_a_session_across_the_cut_is_neither_known_nor_asked() -> None:
 def test_a_log_too_small_to_be_split_has_no_figures() -> None:
     assert evaluate_models(repeated(1), items_count=3) == {"queries": 0.0}
     assert evaluate_models(repeated(2), items_count=3)["sessions_held_out"] == 1
+
+
+def test_the_policy_is_chosen_without_a_look_at_the_sessions_that_are_reported_on() -> None:
+    history = [(at * HOUR_MS, at * HOUR_MS + 1, (at % 5, at % 5 + 5, at % 5 + 10)) for at in range(90)]
+    news = [(at * HOUR_MS, at * HOUR_MS + 1, (20, 21, 22)) for at in range(90, 100)]
+    other = [(at * HOUR_MS, at * HOUR_MS + 1, (30, 31, 32)) for at in range(90, 100)]
+    chosen = choose_policy(sessions(*history, *news), 40)
+    assert chosen == choose_policy(sessions(*history, *other), 40)
+    assert chosen[0] == max(chosen[1], key=lambda name: chosen[1][name])
+    assert chosen[1].keys() == POLICIES.keys()
+
+
+def test_a_log_too_small_to_choose_by_gets_the_default() -> None:
+    assert choose_policy(repeated(1), 3) == choose_policy(repeated(2), 3) == ("short_sessions", {})
