@@ -3,15 +3,17 @@
 import random
 import re
 import socket
+import subprocess
+import sys
 import threading
 import urllib.request
 from contextlib import closing
 
-import prometheus_client
 import pytest
 
 from infra import metrics
 from infra.processes.ports import free_ports
+from infra.settings import PROJECT_ROOT
 
 LAYERS = "serving|writer|archiver|parity"
 UNITS = "seconds|records|rows|fields|requests|slates|items|events|impressions|swaps|rebuilds|letters"
@@ -23,10 +25,14 @@ def test_every_name_is_layer_noun_unit() -> None:
 
 
 def test_every_combination_of_labels_is_there_with_zero() -> None:
-    shown = prometheus_client.generate_latest().decode()
-    assert 'firth_serving_requests_total{route="similar",status="5xx"} 0.0' in shown
-    assert 'firth_serving_degraded_slates_total{rung="no_speed_features"} 0.0' in shown
-    assert 'firth_serving_rejected_events_total{reason="future"} 0.0' in shown
+    program = "import prometheus_client, infra.metrics; print(prometheus_client.generate_latest().decode())"
+    fresh = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+    )
+    assert 'firth_serving_requests_total{route="similar",status="5xx"} 0.0' in fresh.stdout
+    assert 'firth_serving_degraded_slates_total{rung="stale_speed"} 0.0' in fresh.stdout
+    assert 'firth_serving_rejected_events_total{reason="future"} 0.0' in fresh.stdout
+    assert 'firth_serving_skipped_records_total{topic="item-states"} 0.0' in fresh.stdout
 
 
 def test_the_exporter_shows_one_layer_on_loopback() -> None:
