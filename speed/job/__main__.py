@@ -78,7 +78,9 @@ def watch(client: JobClient, settings: JobSettings, stopped: threading.Event) ->
     try:
         _watch(client, settings, stopped)
     except Py4JError as error:
-        raise DependencyError("flink", f"its JVM is gone: {error}", "was its heap too small (FIRTH_FLINK__HEAP_MB)?") from error
+        raise DependencyError(
+            "flink", f"its JVM is gone: {error}", "was its heap too small (FIRTH_FLINK__HEAP_MB)?"
+        ) from error
     with suppress(Py4JError):  # whoever told us to stop may have told the JVM too
         client.cancel().result()
 

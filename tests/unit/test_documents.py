@@ -11,12 +11,12 @@ from schemas.topics import ALL_TOPICS, Topic
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"""\]\(([^)#\s]+)(?:#[^)]*)?\)|^\s+click \w+ "([^"]+)\"""", re.MULTILINE)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
-    links = [link for link in LINK.findall(document.read_text()) if "://" not in link]
+    links = [text or box for text, box in LINK.findall(document.read_text()) if "://" not in text]
     missing = [link for link in links if not (document.parent / link).exists()]
     assert missing == []
 
