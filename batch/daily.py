@@ -65,7 +65,7 @@ def run_daily(
         cut = cut_log(settings, wanted_ms)
         refuse_older(settings.artifacts_dir, cut.cutoff_ms)
         tell(f"daily: {cut.records:,} records below {cut.cutoff_ms}, version {cut.lake_version} of the lake")
-        pin = pin_of(cut.cutoff_ms, cut.first_bucket_ms, cut.records)
+        pin = pin_of(cut.cutoff_ms, cut.first_bucket_ms, cut.records, settings.policies)
         run = Run.open(folder / str(cut.cutoff_ms), pin, cut.lake_version, tell, fresh=fresh)
         steps = Steps(settings, cut, run.folder, open_spark)
         steps.compute(run)

@@ -6,6 +6,7 @@ cutoff that it covers, and the models only rank.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from schemas.errors import ConsistencyError
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+LOG: Final = logging.getLogger(__name__)
 BATCH_VIEWS: Final = (VISITOR_HISTORY, ITEM_PROFILE)
 ROWS_PER_BATCH: Final = 5_000
 SAMPLE: Final = 50
@@ -67,10 +69,14 @@ class Published:
 
 
 def refuse_older(artifacts_dir: Path, cutoff_ms: int) -> None:
-    """Raise NewerRunPublished when the current artifact has a later cutoff."""
+    """Raise NewerRunPublished when the current artifact has a later cutoff; one that nobody can read has none."""
     version = artifacts.current_version(artifacts_dir)
     if version is not None and (artifacts_dir / version).is_dir():
-        published = artifacts.read_manifest(artifacts_dir / version)
+        try:
+            published = artifacts.read_manifest(artifacts_dir / version)
+        except ConsistencyError as error:
+            LOG.warning("artifact.unreadable", extra={"version": version, "problem": str(error)})
+            return
         if published.cutoff_ms > cutoff_ms:
             raise NewerRunPublished(cutoff_ms, published)
 

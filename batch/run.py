@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from domain.artifacts import catalogue_fingerprint
+from domain.policies import Policies
 from schemas.errors import DependencyError
 
 KEPT: Final = 3
@@ -33,6 +34,7 @@ class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_bucket_ms: int
     records: int
     catalogue_fingerprint: str
+    policies: Policies = Policies()
 
 
 class StepDone(msgspec.Struct, frozen=True):
@@ -112,9 +114,9 @@ class Run:
         waiting.replace(self.folder / "run.json")
 
 
-def pin_of(cutoff_ms: int, first_bucket_ms: int, records: int) -> Pin:
+def pin_of(cutoff_ms: int, first_bucket_ms: int, records: int, policies: Policies) -> Pin:
     """The pin of a run by the catalogue as it is now."""
-    return Pin(cutoff_ms, first_bucket_ms, records, catalogue_fingerprint())
+    return Pin(cutoff_ms, first_bucket_ms, records, catalogue_fingerprint(), policies)
 
 
 @contextmanager

@@ -24,7 +24,6 @@ from infra.settings import PROJECT_ROOT, Settings, load_settings
 from schemas.errors import ConsistencyError, DependencyError, PlatformError
 
 READY_DEADLINE_S: Final = 120.0
-SETTLE_DEADLINE_S: Final = 60.0
 
 
 def demo(arguments: list[str]) -> int:

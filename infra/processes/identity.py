@@ -47,14 +47,14 @@ class ProcessIdentity(msgspec.Struct, frozen=True):
 
 def session_members(leader: ProcessIdentity) -> Iterator[psutil.Process]:
     """The living processes of the leader's session, the leader included; none when its pid now belongs to another."""
+    with suppress(psutil.NoSuchProcess):
+        if not leader.matches(_started_at_ms(psutil.Process(leader.pid))):
+            return  # asked before any member is: once pids have wrapped around, members may stand before their leader
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
             if os.getsid(process.pid) != leader.pid or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            started_at_ms = _started_at_ms(process)
-            if process.pid == leader.pid and not leader.matches(started_at_ms):
-                return
-            if started_at_ms >= leader.started_at_ms - START_TOLERANCE_MS:
+            if _started_at_ms(process) >= leader.started_at_ms - START_TOLERANCE_MS:
                 yield process
 
 

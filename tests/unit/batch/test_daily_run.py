@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from batch.run import AnotherRun, Pin, Run, only_run, prune
+from domain.policies import Policies, SessionPolicy
 
 PIN = Pin(cutoff_ms=86_400_000, first_bucket_ms=0, records=10, catalogue_fingerprint="f")
 
@@ -45,6 +46,7 @@ def test_a_step_that_failed_is_done_again(tmp_path: Path) -> None:
     [
         Pin(cutoff_ms=PIN.cutoff_ms, first_bucket_ms=0, records=11, catalogue_fingerprint="f"),
         Pin(cutoff_ms=PIN.cutoff_ms, first_bucket_ms=0, records=10, catalogue_fingerprint="g"),
+        Pin(PIN.cutoff_ms, 0, 10, "f", Policies(session=SessionPolicy(gap_ms=1))),
     ],
 )
 def test_another_log_or_catalogue_begins_anew(tmp_path: Path, pin: Pin) -> None:
