@@ -30,6 +30,7 @@ def firth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirthSystem]:
         system.put_catalogue()
         yield system
     finally:
+        system.http.close()
         system.command("infra", "down")
 
 
