@@ -1,6 +1,7 @@
-"""`python -m schemas write | check`: generate the JSON Schemas, or prove that the committed ones are current.
+"""`python -m schemas write | check | release`: the JSON Schemas of the events.
 
-`check` also compares each schema with the one of the last release in `schemas/json/released/`.
+`write` generates them; `check` proves that the committed ones are current and refuse nothing that the last released
+ones accept; `release` makes the current ones the released ones.
 """
 
 from __future__ import annotations
@@ -36,8 +37,16 @@ def check() -> int:
     return 1 if problems else 0
 
 
+def release() -> int:
+    """Freeze the schemas as they are: from now on every change is compared with them."""
+    (FOLDER / "released").mkdir(parents=True, exist_ok=True)
+    for name in PUBLISHED:
+        (FOLDER / "released" / f"{name}.schema.json").write_text(render(name))
+    return 0
+
+
 if __name__ == "__main__":
-    commands = {"write": write, "check": check}
+    commands = {"write": write, "check": check, "release": release}
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
-        sys.exit("usage: python -m schemas write | check")
+        sys.exit("usage: python -m schemas write | check | release")
     sys.exit(commands[sys.argv[1]]())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,12 @@ from schemas.json_schema import FOLDER, PUBLISHED, breaking_changes, generate, r
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_the_committed_schema_is_what_the_types_say(name: str) -> None:
     assert (FOLDER / f"{name}.schema.json").read_text() == render(name)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_what_the_released_schema_accepts_is_still_accepted(name: str) -> None:
+    released = json.loads((FOLDER / "released" / f"{name}.schema.json").read_text())
+    assert breaking_changes(released, generate(name)) == []
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
