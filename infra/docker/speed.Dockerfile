@@ -21,6 +21,7 @@ COPY --from=packages /opt/venv /opt/venv
 COPY --from=packages /opt/firth/jars /opt/firth/jars
 COPY schemas /srv/firth/schemas
 COPY domain /srv/firth/domain
+COPY infra /srv/firth/infra
 COPY speed /srv/firth/speed
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/venv/lib/python3.11/site-packages:/srv/firth PYTHONUNBUFFERED=1
 WORKDIR /srv/firth
