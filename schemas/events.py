@@ -21,6 +21,8 @@ EVENT_BYTES_MAX: Final = 16 * 1024
 """An interaction, item or impression of more bytes is refused as `oversize`."""
 
 UNKNOWN_CATEGORY: Final = "unknown"
+CRITIC: Final = "critic"
+"""The `context.source` of a rating by a critic."""
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
 Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
@@ -39,6 +41,8 @@ class InteractionContext(_Contract, frozen=True, kw_only=True):
     price_micros: Annotated[int, Meta(ge=0, le=10**15)] | None = None
     utc_offset_min: Annotated[int, Meta(ge=-840, le=840, description="visitor's local time minus UTC, minutes")] = 0
     device: Label | None = None
+    source: Annotated[Label, Meta(description="who speaks; `critic` marks a rating by a critic")] | None = None
+    weight: Annotated[float, Meta(ge=0, le=10, description="the weight of a critic's rating")] | None = None
     attributes: Attributes = {}
 
 

@@ -8,8 +8,8 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from domain.facts import MICROS
-from schemas.events import UNKNOWN_CATEGORY
+from domain.facts import MICROS, MILLIS
+from schemas.events import CRITIC, UNKNOWN_CATEGORY
 
 ORDER: Final = ("partition", "offset")
 """What a record is admitted by; history has partition -1, so it comes first."""
@@ -42,9 +42,15 @@ def to_facts(rows: DataFrame) -> DataFrame:
         .alias("categories"),
         "utc_offset_min",
         F.coalesce("session_id", F.lit("")).alias("session_id"),
+        _critic_milli().alias("critic_milli"),
     )
 
 
 def _value_micros() -> Column:
     """`rint` rounds half-even, as Python's `round` does."""
     return F.coalesce(F.rint(F.col("value") * F.lit(float(MICROS))).cast("long"), F.lit(0).cast("long"))
+
+
+def _critic_milli() -> Column:
+    weight = F.coalesce(F.rint(F.col("weight") * F.lit(float(MILLIS))).cast("long"), F.lit(MILLIS).cast("long"))
+    return F.when(F.col("source") == CRITIC, weight).otherwise(F.lit(0).cast("long"))

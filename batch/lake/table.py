@@ -26,6 +26,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import Field as DeltaField
 from deltalake.exceptions import CommitFailedError
 
 from domain.facts import Stamp
@@ -59,6 +60,8 @@ SCHEMA: Final = pa.schema(
         pa.field("price_micros", pa.int64()),
         pa.field("utc_offset_min", pa.int32(), nullable=False),
         pa.field("device", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("weight", pa.float64()),
         pa.field("attributes", pa.string()),
         pa.field("schema_version", pa.int32(), nullable=False),
     ]
@@ -68,7 +71,7 @@ _EVENT_FIELDS: Final = (
     "event_id", "visitor_id", "item_id", "kind", "occurred_at_ms", "user_id", "session_id", "value", "slate_id",
     "position", "personalise", "schema_version",
 )  # fmt: skip
-_CONTEXT_FIELDS: Final = ("categories", "price_micros", "utc_offset_min", "device")
+_CONTEXT_FIELDS: Final = ("categories", "price_micros", "utc_offset_min", "device", "source", "weight")
 
 
 class Overtaken(PlatformError):
@@ -98,6 +101,10 @@ class Lake:
             configuration={PERIOD_PROPERTY: str(policy.period_ms)},
             raise_if_key_not_exists=False,
         )
+        known = {field.name for field in table.schema().fields}
+        missing = [DeltaField.from_arrow(field) for field in SCHEMA if field.name not in known]
+        if missing:  # the table is older than the field: rows that lack it have null
+            table.alter.add_columns(missing)
         period_ms = table.metadata().configuration.get(PERIOD_PROPERTY)
         if period_ms != str(policy.period_ms):
             raise ConfigurationError(
