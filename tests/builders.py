@@ -11,7 +11,7 @@ from domain.facts import Fact, Stamp, to_fact
 from domain.policies import BucketPolicy, Policies
 from domain.reference import LogRecord
 from domain.timeline import Visit
-from schemas.events import InteractionContext, InteractionEvent, Kind
+from schemas.events import ImpressionEvent, InteractionContext, InteractionEvent, Kind
 
 START_MS = 1_750_000_000_000 - 1_750_000_000_000 % 86_400_000
 """A midnight, so that offsets from it are easy to read."""
@@ -51,6 +51,20 @@ def fact(event_id: str = "e1", *, received_at_ms: int = START_MS, **fields: Any)
     """A fact; it happened when it was received unless `at_ms` says otherwise."""
     fields.setdefault("at_ms", received_at_ms)
     return to_fact(interaction(event_id, **fields), received_at_ms)
+
+
+def impression(slate_id: str = "s1", *, visitor: str = "ada", items: tuple[str, ...] = ("book",)) -> ImpressionEvent:
+    """A slate that was shown."""
+    return ImpressionEvent(
+        slate_id=slate_id,
+        visitor_id=visitor,
+        items=items,
+        shown_at_ms=START_MS,
+        policy="session_first",
+        arm="only",
+        propensities=(1.0,) * len(items),
+        model_version="none",
+    )
 
 
 def visit(at_ms: int, event_id: str = "", *, item: str = "book", session_id: str = "", kind: str = "view") -> Visit:
