@@ -1,49 +1,47 @@
 """An artifact: the models of one daily run, with the vocabulary, the fingerprint of the catalogue and the metrics.
 
-A folder named after its version holds the files and, last written, `manifest.json`. It never changes. `current`,
-beside the folders, names the version that is served; whoever publishes replaces that one file.
+A folder named after its version holds the files and, last written, `manifest.json`; see `domain.manifests`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 import msgspec
 
 from domain.features import AGGREGATED, JOIN_KEYS, batch_view_columns, session_view_columns, stream_view_columns
+from domain.manifests import (
+    CURRENT,
+    MANIFEST,
+    BrokenArtifact,
+    Manifest,
+    current_version,
+    point_to,
+    published_cutoff_ms,
+    read_manifest,
+    write_manifest,
+)
 from domain.recommenders.popularity import Popularity
 from domain.recommenders.session_knn import SessionKnn
 from domain.recommenders.vocabulary import Vocabulary
-from schemas.errors import ConsistencyError
 
-MANIFEST: Final = "manifest.json"
-CURRENT: Final = "current"
-
-
-class BrokenArtifact(ConsistencyError):
-    """An artifact is not what its manifest says, or was made for another catalogue of features."""
-
-    def __init__(self, folder: Path, problem: str) -> None:
-        self.folder = folder
-        self.problem = problem
-        super().__init__(f"artifact {folder}: {problem}; run `python -m batch daily --fresh` with this version")
-
-
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an artifact is, and what it was made of. `files` maps names to SHA-256 digests."""
-
-    version: str
-    created_at_ms: int
-    cutoff_ms: int
-    lake_version: int
-    catalogue_fingerprint: str
-    files: dict[str, str]
-    metrics: dict[str, float]
-    counts: dict[str, int]
+__all__ = [
+    "CURRENT",
+    "MANIFEST",
+    "Artifact",
+    "BrokenArtifact",
+    "Manifest",
+    "catalogue_fingerprint",
+    "current_version",
+    "digest_of",
+    "point_to",
+    "published_cutoff_ms",
+    "read_manifest",
+    "write_manifest",
+]
 
 
 def catalogue_fingerprint() -> str:
@@ -102,31 +100,3 @@ class Artifact:
         """The published artifact, None before the first one; raises as `load` does."""
         version = current_version(artifacts_dir)
         return None if version is None else cls.load(artifacts_dir / version)
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of an artifact, its files unread; raises BrokenArtifact."""
-    try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise BrokenArtifact(folder, f"{MANIFEST} cannot be read ({error})") from error
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest: the last file of an artifact."""
-    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-
-
-def current_version(artifacts_dir: Path) -> str | None:
-    """The version that is published, None before the first one."""
-    try:
-        return (artifacts_dir / CURRENT).read_text().strip() or None
-    except FileNotFoundError:
-        return None
-
-
-def point_to(artifacts_dir: Path, version: str) -> None:
-    """Publish a version: readers see the old name or the new one, never anything else."""
-    waiting = artifacts_dir / f"{CURRENT}.{os.getpid()}"
-    waiting.write_text(f"{version}\n")
-    waiting.replace(artifacts_dir / CURRENT)
