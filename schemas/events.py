@@ -42,7 +42,7 @@ class InteractionContext(_Contract, frozen=True, kw_only=True):
     utc_offset_min: Annotated[int, Meta(ge=-840, le=840, description="visitor's local time minus UTC, minutes")] = 0
     device: Label | None = None
     source: Annotated[Label, Meta(description="who speaks; `critic` marks a rating by a critic")] | None = None
-    weight: Annotated[float, Meta(ge=0, le=10, description="the weight of a critic's rating")] | None = None
+    weight: Annotated[float, Meta(ge=0.001, le=10, description="the weight of a critic's rating")] | None = None
     attributes: Attributes = {}
 
 
@@ -99,7 +99,10 @@ class ImpressionEvent(_Contract, frozen=True, kw_only=True):
 
 
 class DeadLetter(_Contract, frozen=True, kw_only=True):
-    """A refused record, whole: `raw_base64` is what stood on `topic` at (`partition`, `offset`)."""
+    """A refused record, whole: `raw_base64` is what stood on `topic` at (`partition`, `offset`).
+
+    `key_base64` is its key, None when it had none.
+    """
 
     reason: Reason
     detail: Annotated[str, Meta(max_length=1024)]
@@ -108,6 +111,7 @@ class DeadLetter(_Contract, frozen=True, kw_only=True):
     offset: int
     received_at_ms: Instant
     raw_base64: str
+    key_base64: str | None = None
     schema_version: Literal[1] = 1
 
 

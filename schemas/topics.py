@@ -7,10 +7,19 @@ from typing import Final, Literal
 
 DAY_MS: Final = 86_400_000
 
+KAFKA_RECORD_BYTES_MAX: Final = 1_048_576
+"""What a broker takes in one record unless told otherwise. (Its own bound is 12 bytes more, and counts the frame.)"""
+
+DEAD_LETTER_BYTES_MAX: Final = 2 * KAFKA_RECORD_BYTES_MAX
+"""The largest record in Base64, which makes 4 bytes of 3, with what a dead letter says of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A Kafka topic. `retention_ms` is None where the topic is compacted: the newest record per key stays."""
+    """A Kafka topic. `retention_ms` is None where the topic is compacted: the newest record per key stays.
+
+    `record_bytes_max` is None where the broker's bound holds, `KAFKA_RECORD_BYTES_MAX`.
+    """
 
     name: str
     key: str
@@ -19,6 +28,7 @@ class Topic:
     retention_ms: int | None
     writer: str
     readers: str
+    record_bytes_max: int | None = None
 
     def named(self, prefix: str) -> Topic:
         """The same topic under a prefixed name, so that several instances can share a broker."""
@@ -34,6 +44,10 @@ ITEMS: Final = Topic("items", "item_id", 2, "compact", None, "gateway", "serving
 IMPRESSIONS: Final = Topic("impressions", "visitor_id", 4, "delete", 11 * DAY_MS, "serving", "archiver (later)")
 VISITOR_STATES: Final = Topic("visitor-states", "visitor_id", 4, "compact", None, "speed job", "feature writer")
 ITEM_STATES: Final = Topic("item-states", "item_id", 4, "compact", None, "speed job", "feature writer, serving")
-DEAD_LETTERS: Final = Topic("dead-letters", "partition:offset", 1, "delete", 30 * DAY_MS, "speed job", "operator")
+DEAD_LETTERS: Final = Topic(
+    "dead-letters", "partition:offset", 1, "delete", 30 * DAY_MS, "speed job", "operator", DEAD_LETTER_BYTES_MAX
+)
+REDRIVEN: Final = Topic("redriven", "partition:offset", 1, "compact", None, "operator", "operator")
+"""Which dead letters were sent again, so that none is sent twice. Compacted, so that no mark goes before its letter."""
 
-ALL_TOPICS: Final = (INTERACTIONS, ITEMS, IMPRESSIONS, VISITOR_STATES, ITEM_STATES, DEAD_LETTERS)
+ALL_TOPICS: Final = (INTERACTIONS, ITEMS, IMPRESSIONS, VISITOR_STATES, ITEM_STATES, DEAD_LETTERS, REDRIVEN)

@@ -58,6 +58,8 @@ def topic_settings(topic: Topic) -> dict[str, str]:
     settings["message.timestamp.type"] = "LogAppendTime" if topic.cleanup == "delete" else "CreateTime"
     if topic.retention_ms is not None:
         settings["retention.ms"] = str(topic.retention_ms)
+    if topic.record_bytes_max is not None:
+        settings["max.message.bytes"] = str(topic.record_bytes_max)
     return settings
 
 

@@ -10,6 +10,7 @@ from domain.policies import Policies
 from domain.states import Admitted, ItemState, VisitorState, encode_row
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import DeadLetter, encode
+from schemas.topics import KAFKA_RECORD_BYTES_MAX
 from speed.job.records import (
     DEAD_LETTER,
     ITEM_HOP,
@@ -23,8 +24,8 @@ from speed.job.records import (
     read_source,
 )
 
-RAW_BYTES_MAX: Final = 512 * 1024
-"""A dead letter keeps at most so much of its record: in Base64 and JSON it still fits into a Kafka record of 1 MB."""
+RAW_BYTES_MAX: Final = KAFKA_RECORD_BYTES_MAX
+"""A dead letter keeps so much of its record, key and value: all of it, but of one that came in compressed."""
 
 DETAIL_MAX: Final = 1_024
 
@@ -70,18 +71,21 @@ class VisitorStep:
         return pack_record(VISITOR_ROW, event.visitor_id.encode(), encode_row(visitor.row)) + after
 
     def _dead_letter(self, record: SourceRecord, rejection: RejectedEvent) -> bytes:
-        stamp, raw = record.stamp, record.value or b""
-        detail = str(rejection)
-        if len(raw) > RAW_BYTES_MAX:
-            detail = f"{detail}; only the first {RAW_BYTES_MAX} bytes are kept"
+        stamp, detail = record.stamp, str(rejection)[:DETAIL_MAX]
+        key, raw = None if record.key is None else record.key[:RAW_BYTES_MAX], record.value or b""
+        raw_max = RAW_BYTES_MAX - len(key or b"")
+        if len(raw) > raw_max or key != record.key:
+            cut = f"; of {len(record.key or b'')} + {len(raw)} bytes only the first {RAW_BYTES_MAX} are kept"
+            detail = f"{detail[: DETAIL_MAX - len(cut)]}{cut}"
         letter = DeadLetter(
             reason=rejection.reason,
-            detail=detail[:DETAIL_MAX],
+            detail=detail,
             topic=self._topic,
             partition=stamp.partition,
             offset=stamp.offset,
             received_at_ms=max(stamp.received_at_ms, 0),
-            raw_base64=base64.b64encode(raw[:RAW_BYTES_MAX]).decode(),
+            raw_base64=base64.b64encode(raw[:raw_max]).decode(),
+            key_base64=None if key is None else base64.b64encode(key).decode(),
         )
         return pack_record(DEAD_LETTER, f"{stamp.partition}:{stamp.offset}".encode(), encode(letter))
 

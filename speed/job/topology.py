@@ -10,6 +10,7 @@ from pyflink.datastream.connectors.base import DeliveryGuarantee
 from pyflink.datastream.connectors.kafka import KafkaOffsetsInitializer, KafkaSink, KafkaSource
 from pyflink.java_gateway import get_gateway
 
+from schemas.topics import DEAD_LETTER_BYTES_MAX
 from speed.job.functions import ItemFunction, VisitorFunction
 from speed.job.jvm import new_object
 from speed.job.records import DEAD_LETTER, ITEM_HOP, ITEM_ROW, VISITOR_ROW, Tag
@@ -67,4 +68,5 @@ def write_topic(rows: DataStream, settings: JobSettings, topic: str) -> None:
     builder.setRecordSerializer(new_object("firth.RecordSerializer", topic))
     builder.setDeliveryGuarantee(DeliveryGuarantee.AT_LEAST_ONCE._to_j_delivery_guarantee())
     builder.setProperty("linger.ms", "2")
+    builder.setProperty("max.request.size", str(DEAD_LETTER_BYTES_MAX))
     rows._j_data_stream.sinkTo(builder.build()).name(topic).uid(f"sink-{topic}")

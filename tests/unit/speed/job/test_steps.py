@@ -11,11 +11,10 @@ from domain.policies import AdmissionPolicy, Policies
 from domain.states import decode_row
 from schemas.errors import Reason
 from schemas.events import DeadLetter, InteractionEvent, decode, encode
+from schemas.topics import DEAD_LETTER_BYTES_MAX
 from speed.job.records import DEAD_LETTER, ITEM_HOP, ITEM_ROW, VISITOR_ROW, SourceRecord, pack_source, read_frame
 from speed.job.steps import RAW_BYTES_MAX, ItemStep, VisitorStep
 from tests.builders import START_MS, interaction, stamp
-
-KAFKA_RECORD_MAX = 1_048_588
 
 
 @dataclass
@@ -116,11 +115,29 @@ def test_what_is_refused_becomes_a_dead_letter_and_touches_no_state(
     assert visitors.memory.blob is None
 
 
-def test_the_dead_letter_of_a_huge_record_fits_into_kafka_and_says_that_it_was_cut() -> None:
-    sent = Visitors().send(b"x" * 1_048_000)
-    assert len(sent[DEAD_LETTER][1]) < KAFKA_RECORD_MAX
-    assert len(base64.b64decode(letter(sent).raw_base64)) == RAW_BYTES_MAX
-    assert "only the first" in letter(sent).detail
+@pytest.mark.parametrize("key_bytes", [0, 3, 500_000, RAW_BYTES_MAX])
+def test_the_largest_record_that_kafka_takes_is_kept_whole_in_its_dead_letter(key_bytes: int) -> None:
+    key, value = b"k" * key_bytes, b"x" * (RAW_BYTES_MAX - key_bytes)
+    sent = Visitors().send(value, key=key)
+    assert len(sent[DEAD_LETTER][1]) < DEAD_LETTER_BYTES_MAX
+    assert base64.b64decode(letter(sent).raw_base64) == value
+    assert base64.b64decode(letter(sent).key_base64 or "") == key
+
+
+@pytest.mark.parametrize(("key_bytes", "value_bytes"), [(3, 9 << 20), (9 << 20, 3), (9 << 20, 9 << 20)])
+def test_the_dead_letter_of_a_record_that_unpacked_to_more_fits_into_its_topic_and_says_that_it_was_cut(
+    key_bytes: int, value_bytes: int
+) -> None:
+    sent = Visitors().send(b"x" * value_bytes, key=b"k" * key_bytes)
+    assert len(sent[DEAD_LETTER][1]) < DEAD_LETTER_BYTES_MAX
+    kept = base64.b64decode(letter(sent).key_base64 or "") + base64.b64decode(letter(sent).raw_base64)
+    assert len(kept) == RAW_BYTES_MAX
+    assert f"of {key_bytes} + {value_bytes} bytes only the first" in letter(sent).detail
+
+
+def test_a_dead_letter_tells_an_empty_key_from_none() -> None:
+    assert letter(Visitors().send(b"{", key=None)).key_base64 is None
+    assert letter(Visitors().send(b"{", key=b"")).key_base64 == ""
 
 
 def test_a_long_detail_is_cut_to_what_a_dead_letter_may_hold() -> None:
