@@ -33,7 +33,8 @@ from batch.expectation import (
     reaches,
 )
 from batch.lake.archiver import archive_to_end, now_ms
-from batch.lake.table import Lake, offset_mark, to_records
+from batch.lake.interactions import to_records
+from batch.lake.table import Lake, offset_mark
 from batch.parity_findings import Comparison, Mismatch, Parity, Unready
 from batch.stored_rows import StoredRows
 from domain.artifacts import current_version, read_manifest

@@ -133,6 +133,11 @@ class Settings(BaseSettings):
         return self.state_dir / "lake"
 
     @property
+    def impressions_dir(self) -> Path:
+        """The Delta table of archived impressions."""
+        return self.state_dir / "impressions"
+
+    @property
     def offline_dir(self) -> Path:
         """Parquet of the batch views, the offline side of Feast."""
         return self.state_dir / "offline"

@@ -31,9 +31,10 @@ from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
+from batch.lake.interactions import INTERACTIONS
 from batch.lake.positions import Mark, refuse_a_gap
 from batch.lake.source import InteractionLog
-from batch.lake.table import Lake, Overtaken, offset_mark, through_mark, to_rows
+from batch.lake.table import Lake, Overtaken, offset_mark, through_mark
 from domain.admission import screen
 from domain.facts import Stamp
 from domain.policies import BucketPolicy, Policies
@@ -185,7 +186,7 @@ class Archiver:
                 ARCHIVER_DEAD_LETTERS.labels(error.reason).inc()
             self._positions[record.partition] = record.offset + 1
         if screened:
-            self._buffer.append(to_rows(screened, self._policies.bucket))
+            self._buffer.append(INTERACTIONS.to_rows(screened, self._policies.bucket))
             self._report_after_closing(screened)
 
     def _commit(self) -> None:

@@ -27,8 +27,9 @@ import pyarrow.compute as pc
 
 from batch.lake.archiver import archive_to_end
 from batch.lake.files import SourceRow, open_file
+from batch.lake.interactions import HISTORY_PARTITION, INTERACTIONS, SCHEMA
 from batch.lake.mapping import ColumnMapping, RowReader
-from batch.lake.table import HISTORY_PARTITION, SCHEMA, Lake, Overtaken, offset_mark, to_rows
+from batch.lake.table import Lake, Overtaken, offset_mark
 from domain.facts import Stamp
 from domain.policies import BucketPolicy
 from domain.reference import LogRecord
@@ -152,9 +153,9 @@ def _read(path: Path, mapping: ColumnMapping, policy: BucketPolicy, quarantine: 
                 reject(row, error)
                 rejected += 1
             if len(records) >= CHUNK_ROWS:
-                batches.append(to_rows(records, policy))
+                batches.append(INTERACTIONS.to_rows(records, policy))
                 records = []
-    batches.append(to_rows(records, policy))
+    batches.append(INTERACTIONS.to_rows(records, policy))
     return pa.Table.from_batches(batches, SCHEMA), rejected
 
 

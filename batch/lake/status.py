@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow.compute as pc
 
 from batch.lake.archiver import closed_cutoff
+from batch.lake.interactions import HISTORY_PARTITION
 from batch.lake.source import InteractionLog
-from batch.lake.table import HISTORY_PARTITION, Lake, offset_mark, through_mark
+from batch.lake.table import Lake, offset_mark, through_mark
 from infra.settings import Settings
 from schemas.errors import DependencyError
 from schemas.topics import INTERACTIONS

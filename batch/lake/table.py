@@ -1,12 +1,7 @@
-"""The lake: one Delta table that holds every screened interaction, live and imported. This docstring is its contract.
+"""The lake: a Delta table for each archived topic. This docstring is the contract of all of them.
 
-Rows. One row is one record of the log that passed `domain.admission.screen`; duplicates and floods are still in it,
-because they are decided in offset order (`domain.reference.admitted`), alike in every layer.
-- (`partition`, `offset`) is the row's identity: Kafka's, or partition -1 and a row number for imported history.
-- `received_at_ms` is Kafka's LogAppendTime; for history it equals `occurred_at_ms`.
-- `bucket_ms` is the start of the record's bucket, and the partition column of the table: filter on it.
-- `attributes` is the context's attributes as JSON text, null when there are none; everything else is as in
-  `schemas.events`, with the context's fields flattened.
+Rows. One row is one screened record of a log; its columns are those of the table's layout (`batch.lake.interactions`,
+`batch.lake.impressions`). `bucket_ms` is the start of the record's bucket, and the partition column: filter on it.
 Rows are only appended. Their order within the table means nothing: sort by (`partition`, `offset`).
 
 Progress. Delta's application transactions carry, in the same commit as the rows, how far the sources have come, so
@@ -14,64 +9,27 @@ that rows and progress cannot differ:
 - `<topic>:<partition>`: the next offset to archive; every screened record below it is in the table.
 - `<topic>:through`: an instant; every record that Kafka took before it is in the table or was refused.
 - `import:<digest of a file>`: the rows that the file brought.
-The period of the buckets stands in the table's property `firth.bucket_period_ms`, and cannot change.
+The period of the buckets stands in the table's property `firth.bucket_period_ms`, and cannot change. Columns that a
+newer version brings are added to a table that lacks them, with nulls in the rows that are there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake import Field as DeltaField
-from deltalake.exceptions import CommitFailedError
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
 
-from domain.facts import Stamp
+from batch.lake.interactions import INTERACTIONS
+from batch.lake.layout import PARTITION_COLUMN, Layout
 from domain.policies import BucketPolicy
-from domain.reference import LogRecord
+from infra.settings import Settings
 from schemas.errors import ConfigurationError, PlatformError
-from schemas.events import InteractionContext, InteractionEvent
 
-HISTORY_PARTITION: Final = -1
-PARTITION_COLUMN: Final = "bucket_ms"
 PERIOD_PROPERTY: Final = "firth.bucket_period_ms"
-
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("partition", pa.int32(), nullable=False),
-        pa.field("offset", pa.int64(), nullable=False),
-        pa.field("received_at_ms", pa.int64(), nullable=False),
-        pa.field("bucket_ms", pa.int64(), nullable=False),
-        pa.field("event_id", pa.string(), nullable=False),
-        pa.field("visitor_id", pa.string(), nullable=False),
-        pa.field("item_id", pa.string(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("occurred_at_ms", pa.int64(), nullable=False),
-        pa.field("user_id", pa.string()),
-        pa.field("session_id", pa.string()),
-        pa.field("value", pa.float64()),
-        pa.field("slate_id", pa.string()),
-        pa.field("position", pa.int32()),
-        pa.field("personalise", pa.bool_(), nullable=False),
-        pa.field("categories", pa.list_(pa.string()), nullable=False),
-        pa.field("price_micros", pa.int64()),
-        pa.field("utc_offset_min", pa.int32(), nullable=False),
-        pa.field("device", pa.string()),
-        pa.field("source", pa.string()),
-        pa.field("weight", pa.float64()),
-        pa.field("attributes", pa.string()),
-        pa.field("schema_version", pa.int32(), nullable=False),
-    ]
-)
-
-_EVENT_FIELDS: Final = (
-    "event_id", "visitor_id", "item_id", "kind", "occurred_at_ms", "user_id", "session_id", "value", "slate_id",
-    "position", "personalise", "schema_version",
-)  # fmt: skip
-_CONTEXT_FIELDS: Final = ("categories", "price_micros", "utc_offset_min", "device", "source", "weight")
 
 
 class Overtaken(PlatformError):
@@ -81,12 +39,13 @@ class Overtaken(PlatformError):
 class Lake:
     """The table at one version. `refresh` moves to the newest; `append` moves to the one that it wrote."""
 
-    def __init__(self, table: DeltaTable) -> None:
+    def __init__(self, table: DeltaTable, schema: pa.Schema) -> None:
         self._table = table
+        self._schema = schema
 
     @classmethod
-    def open(cls, folder: Path, policy: BucketPolicy) -> Lake:
-        """The table in `folder`, created when it is missing.
+    def open(cls, folder: Path, policy: BucketPolicy, layout: Layout[Any] = INTERACTIONS) -> Lake:
+        """The table in `folder`, created when it is missing, with every column of its layout.
 
         Raises:
             ConfigurationError: the table was made with another bucket period.
@@ -94,17 +53,13 @@ class Lake:
         folder.mkdir(parents=True, exist_ok=True)
         table = DeltaTable.create(
             folder,
-            schema=SCHEMA,
+            schema=layout.schema,
             mode="ignore",
             partition_by=[PARTITION_COLUMN],
-            name="interactions",
+            name=layout.name,
             configuration={PERIOD_PROPERTY: str(policy.period_ms)},
             raise_if_key_not_exists=False,
         )
-        known = {field.name for field in table.schema().fields}
-        missing = [DeltaField.from_arrow(field) for field in SCHEMA if field.name not in known]
-        if missing:  # the table is older than the field: rows that lack it have null
-            table.alter.add_columns(missing)
         period_ms = table.metadata().configuration.get(PERIOD_PROPERTY)
         if period_ms != str(policy.period_ms):
             raise ConfigurationError(
@@ -112,7 +67,8 @@ class Lake:
                 f"the bucket period is {policy.period_ms} ms, but the lake in {folder} was made with {period_ms}",
                 "put the period back, or start with another FIRTH_STATE_DIR and replay",
             )
-        return cls(table)
+        _add_columns(table, layout.schema)
+        return cls(table, layout.schema)
 
     @property
     def version(self) -> int:
@@ -134,7 +90,7 @@ class Lake:
             Overtaken: one of the marks was committed by another process since this version.
         """
         marks = [Transaction(mark, version) for mark, version in progress.items()]
-        reader = pa.RecordBatchReader.from_batches(SCHEMA, rows)
+        reader = pa.RecordBatchReader.from_batches(self._schema, rows)
         try:
             write_deltalake(
                 self._table, reader, mode="append", commit_properties=CommitProperties(app_transactions=marks)
@@ -158,9 +114,18 @@ class Lake:
             columns=None if columns is None else list(columns), filter=where
         )
 
+    def batches(self, columns: Sequence[str], where: Any) -> Iterator[pa.RecordBatch]:
+        """The rows of `read`, some thousands at a time."""
+        yield from self._table.to_pyarrow_dataset().to_batches(columns=list(columns), filter=where)
+
     def file_statistics(self) -> pa.Table:
         """One row a file, with the number of its records and the bounds of its columns, from the log alone."""
         return pa.table(self._table.get_add_actions(flatten=True))
+
+
+def open_table(settings: Settings, layout: Layout[Any]) -> Lake:
+    """The platform's table of this layout; raises as `Lake.open` does."""
+    return Lake.open(layout.folder(settings), settings.policies.bucket, layout)
 
 
 def offset_mark(topic: str, partition: int) -> str:
@@ -173,37 +138,19 @@ def through_mark(topic: str) -> str:
     return f"{topic}:through"
 
 
-def to_rows(records: Sequence[LogRecord], policy: BucketPolicy) -> pa.RecordBatch:
-    """Screened records as rows of the table."""
-    events = [record.event for record in records]
-    contexts = [event.context for event in events]
-    stamps = [record.stamp for record in records]
-    columns: dict[str, list[Any]] = {
-        "partition": [stamp.partition for stamp in stamps],
-        "offset": [stamp.offset for stamp in stamps],
-        "received_at_ms": [stamp.received_at_ms for stamp in stamps],
-        "bucket_ms": [policy.start_of(stamp.received_at_ms) for stamp in stamps],
-        "attributes": [_attributes_text(context) for context in contexts],
-    }
-    columns |= {name: [getattr(event, name) for event in events] for name in _EVENT_FIELDS}
-    columns |= {name: [getattr(context, name) for context in contexts] for name in _CONTEXT_FIELDS}
-    return pa.RecordBatch.from_arrays([pa.array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
+def _add_columns(table: DeltaTable, schema: pa.Schema) -> None:
+    """Add the columns that a table of an older version lacks. Another process may do the same at this moment."""
+    missing = _missing(table, schema)
+    if not missing:
+        return
+    try:
+        table.alter.add_columns(Schema.from_arrow(pa.schema(missing)).fields)
+    except DeltaError:
+        table.update_incremental()
+        if _missing(table, schema):
+            raise
 
 
-def to_records(rows: pa.Table | pa.RecordBatch) -> list[LogRecord]:
-    """Rows of the table (all columns) as the records that they were made of."""
-    return [_to_record(row) for row in rows.to_pylist()]
-
-
-def _to_record(row: dict[str, Any]) -> LogRecord:
-    context = InteractionContext(
-        categories=tuple(row["categories"]),
-        attributes=msgspec.json.decode(row["attributes"]) if row["attributes"] else {},
-        **{name: row[name] for name in _CONTEXT_FIELDS if name != "categories"},
-    )
-    event = InteractionEvent(context=context, **{name: row[name] for name in _EVENT_FIELDS})
-    return LogRecord(event, Stamp(row["received_at_ms"], row["partition"], row["offset"]))
-
-
-def _attributes_text(context: InteractionContext) -> str | None:
-    return msgspec.json.encode(context.attributes).decode() if context.attributes else None
+def _missing(table: DeltaTable, schema: pa.Schema) -> list[pa.Field]:
+    known = {field.name for field in table.schema().fields}
+    return [field for field in schema if field.name not in known]

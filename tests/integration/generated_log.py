@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from batch.lake.table import HISTORY_PARTITION, Lake, to_rows
+from batch.lake.interactions import HISTORY_PARTITION, INTERACTIONS
+from batch.lake.table import Lake
 from domain.facts import Stamp
 from domain.policies import AdmissionPolicy, BucketPolicy, Policies, SessionPolicy
 from domain.reference import LogRecord
@@ -63,5 +64,5 @@ def lake_of(folder: Path, log: list[LogRecord], policies: Policies = POLICIES) -
     lake = Lake.open(folder, policies.bucket)
     shuffled = Random(0).sample(log, len(log))
     for part in (shuffled[::2], shuffled[1::2]):
-        lake.append([to_rows(part, policies.bucket)], {})
+        lake.append([INTERACTIONS.to_rows(part, policies.bucket)], {})
     return lake

@@ -20,8 +20,9 @@ from redis import Redis
 
 from batch.lake.archiver import archive_to_end, now_ms
 from batch.lake.importer import import_file
+from batch.lake.interactions import to_records
 from batch.lake.mapping import ColumnMapping
-from batch.lake.table import Lake, to_records
+from batch.lake.table import Lake
 from batch.parity import compare
 from batch.parity_findings import Parity
 from domain.features import Entity, column_names, features_of

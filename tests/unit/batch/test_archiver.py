@@ -12,7 +12,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from batch.lake.archiver import Archiver, closed_cutoff
-from batch.lake.table import Lake, offset_mark, to_records
+from batch.lake.interactions import to_records
+from batch.lake.table import Lake, offset_mark
 from domain.policies import BucketPolicy, Policies
 from domain.reference import LogRecord
 from infra.settings import BatchSettings

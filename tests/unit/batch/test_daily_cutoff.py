@@ -7,7 +7,8 @@ import pytest
 
 from batch.cutoff import EmptyLog, NotClosed, NothingClosed, cut_log, end_of
 from batch.lake.archiver import now_ms
-from batch.lake.table import Lake, through_mark, to_rows
+from batch.lake.interactions import INTERACTIONS as INTERACTION_ROWS
+from batch.lake.table import Lake, through_mark
 from infra.settings import KafkaSettings, Settings
 from schemas.topics import INTERACTIONS
 from tests.builders import START_MS, record
@@ -27,7 +28,7 @@ def archived(folder: Path, *days: int, through_ms: int | None) -> Settings:
     lake = Lake.open(found.lake_dir, policy)
     if days:
         log = [record(f"e{day}", received_at_ms=START_MS + day * DAY_MS, offset=day) for day in days]
-        lake.append([to_rows(log, policy)], {})
+        lake.append([INTERACTION_ROWS.to_rows(log, policy)], {})
     if through_ms is not None:
         lake.append([], {through_mark(INTERACTIONS.name): through_ms})
     return found

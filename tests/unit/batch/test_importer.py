@@ -13,8 +13,9 @@ from pyarrow import parquet
 
 from batch.lake.files import UnreadableFile
 from batch.lake.importer import Imported, ImportRefused, import_file
+from batch.lake.interactions import INTERACTIONS, to_records
 from batch.lake.mapping import ColumnMapping, UnusableMapping
-from batch.lake.table import Lake, to_records, to_rows
+from batch.lake.table import Lake
 from domain.reference import LogRecord, admitted
 from infra.settings import Settings, load_settings
 from schemas.events import InteractionContext
@@ -196,7 +197,7 @@ def test_rows_of_the_current_bucket_refuse_the_file_whole(tmp_path: Path, settin
 
 def test_history_ends_below_the_oldest_live_bucket(tmp_path: Path, settings: Settings) -> None:
     live = record("live", received_at_ms=START_MS + 3 * DAY_MS + 5)
-    open_lake(settings).append([to_rows([live], settings.policies.bucket)], {})
+    open_lake(settings).append([INTERACTIONS.to_rows([live], settings.policies.bucket)], {})
     run(csv_of(tmp_path, f"ada,a,view,{START_MS + 3 * DAY_MS - 1}"), settings)
     with pytest.raises(ImportRefused):
         run(csv_of(tmp_path, f"ada,a,view,{START_MS + 3 * DAY_MS}", name="later.csv"), settings)

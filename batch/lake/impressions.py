@@ -1,0 +1,78 @@
+"""The table of impressions: every screened one. This docstring is its contract.
+
+One row is one record of the topic that passed `domain.impressions.screen_impression`; a slate id may be in several of
+them, of which `domain.impressions` counts the first.
+- (`partition`, `offset`) is the row's identity, `received_at_ms` Kafka's LogAppendTime.
+- `items` are in shown order, `propensities` aligned with them; everything else is as in `schemas.events`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from batch.lake.layout import PARTITION_COLUMN, STAMP_FIELDS, Layout, stamp_of
+from batch.lake.table import Lake
+from domain.facts import Stamp
+from domain.impressions import ImpressionRecord, screen_impression
+from domain.policies import AdmissionPolicy
+from schemas import topics
+from schemas.events import ImpressionEvent
+
+SCHEMA: Final = pa.schema(
+    [
+        *STAMP_FIELDS,
+        pa.field("slate_id", pa.string(), nullable=False),
+        pa.field("visitor_id", pa.string(), nullable=False),
+        pa.field("items", pa.list_(pa.string()), nullable=False),
+        pa.field("shown_at_ms", pa.int64(), nullable=False),
+        pa.field("policy", pa.string(), nullable=False),
+        pa.field("arm", pa.string(), nullable=False),
+        pa.field("propensities", pa.list_(pa.float64()), nullable=False),
+        pa.field("model_version", pa.string(), nullable=False),
+        pa.field("degraded", pa.list_(pa.string()), nullable=False),
+        pa.field("schema_version", pa.int32(), nullable=False),
+    ]
+)
+
+_FIELDS: Final = tuple(SCHEMA.names[len(STAMP_FIELDS) :])
+_TUPLES: Final = ("items", "propensities", "degraded")
+
+
+def to_records(rows: pa.Table | pa.RecordBatch) -> list[ImpressionRecord]:
+    """Rows of the table (all columns) as the records that they were made of."""
+    return [_to_record(row) for row in rows.to_pylist()]
+
+
+def read_slates_with(lake: Lake, items: Collection[str], cutoff_ms: int) -> list[ImpressionRecord]:
+    """All records of every slate that shows one of the items, of the buckets below the cutoff.
+
+    That is what `domain.impressions.impression_counts` needs to know these items. Memory: the slate ids and their
+    records, about 1 KB each; the table itself is read in batches.
+    """
+    below = ds.field(PARTITION_COLUMN) < cutoff_ms
+    wanted, slates = set(items), set[str]()
+    for batch in lake.batches(["slate_id", "items"], below):
+        for slate_id, shown in zip(batch["slate_id"].to_pylist(), batch["items"].to_pylist(), strict=True):
+            if not wanted.isdisjoint(shown):
+                slates.add(slate_id)
+    return to_records(lake.read(where=below & ds.field("slate_id").isin(list(slates))))
+
+
+def _screen(key: str, raw: bytes, stamp: Stamp, _: AdmissionPolicy) -> ImpressionRecord:
+    return ImpressionRecord(screen_impression(key, raw), stamp)
+
+
+def _to_columns(records: Sequence[ImpressionRecord]) -> dict[str, list[Any]]:
+    return {name: [getattr(record.event, name) for record in records] for name in _FIELDS}
+
+
+def _to_record(row: dict[str, Any]) -> ImpressionRecord:
+    cells: dict[str, Any] = {name: tuple(row[name]) if name in _TUPLES else row[name] for name in _FIELDS}
+    return ImpressionRecord(ImpressionEvent(**cells), stamp_of(row))
+
+
+IMPRESSIONS: Final = Layout(topics.IMPRESSIONS, lambda settings: settings.impressions_dir, SCHEMA, _screen, _to_columns)
