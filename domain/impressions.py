@@ -92,13 +92,3 @@ def impression_counts(
             clicked[item_id] += not kinds.isdisjoint(CLICKS)
             converted[item_id] += not kinds.isdisjoint(CONVERSIONS)
     return {item: ImpressionCounts(count, clicked[item], converted[item]) for item, count in shown_in.items()}
-
-
-def rate_with_prior(successes: int, trials: int, prior_rate: float, prior_weight: int) -> float:
-    """Successes per trial, drawn towards a prior rate that weighs as much as `prior_weight` trials.
-
-    The posterior mean of a binomial rate under a Beta(weight · rate, weight · (1 - rate)) prior: (successes + weight ·
-    rate) / (trials + weight) (Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.4). Without trials it is the
-    prior rate.
-    """
-    return (successes + prior_rate * prior_weight) / (trials + prior_weight)

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from typing import Final, Literal, assert_never
 
-from domain.facts import Fact
+from domain.facts import MICROS, Fact
+from domain.rates import RATING_MAX, RATING_POSITIVE
 
-Quantity = Literal["one", "value_micros"]
-Key = Literal["kind", "category", "local_hour"]
+Quantity = Literal[
+    "one",
+    "value_micros",
+    "occurred_at_ms",
+    "watched_ms",
+    "rating_micros",
+    "audience_vote",
+    "audience_rating_micros",
+    "positive_vote",
+    "critic_milli",
+    "critic_rating",
+]
+"""`watched_ms`: the value in whole units, never negative. `rating_micros`: the value, cut to the scale of ratings.
+
+`audience_…`: 0 where a critic speaks. `positive_vote`: 1 where an audience's rating is positive. `critic_milli`: the
+weight of a critic; `critic_rating`: that weight times the rating, in thousandths of millionths.
+"""
+
+Key = Literal["kind", "category", "local_hour", "local_weekday_hour"]
+
+RATING_MICROS_MAX: Final = round(RATING_MAX * MICROS)
+POSITIVE_MICROS: Final = round(RATING_POSITIVE * MICROS)
 
 
 def quantity_of(quantity: Quantity, fact: Fact) -> int:
@@ -17,8 +38,28 @@ def quantity_of(quantity: Quantity, fact: Fact) -> int:
             return 1
         case "value_micros":
             return fact.value_micros
+        case "occurred_at_ms":
+            return fact.occurred_at_ms
+        case "watched_ms":
+            return max(fact.value_micros, 0) // MICROS
+        case "rating_micros":
+            return _rating_micros(fact)
+        case "audience_vote":
+            return 0 if fact.critic_milli else 1
+        case "audience_rating_micros":
+            return 0 if fact.critic_milli else _rating_micros(fact)
+        case "positive_vote":
+            return int(not fact.critic_milli and _rating_micros(fact) >= POSITIVE_MICROS)
+        case "critic_milli":
+            return fact.critic_milli
+        case "critic_rating":
+            return fact.critic_milli * _rating_micros(fact)
         case _:
             assert_never(quantity)
+
+
+def _rating_micros(fact: Fact) -> int:
+    return min(max(fact.value_micros, 0), RATING_MICROS_MAX)
 
 
 def keys_of(key: Key, fact: Fact) -> tuple[str, ...]:
@@ -30,5 +71,7 @@ def keys_of(key: Key, fact: Fact) -> tuple[str, ...]:
             return tuple(dict.fromkeys(fact.categories))
         case "local_hour":
             return (f"{fact.local_hour:02d}",)
+        case "local_weekday_hour":
+            return (f"{fact.local_weekday}-{fact.local_hour:02d}",)
         case _:
             assert_never(key)

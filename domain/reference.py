@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.facts import Fact, Stamp, to_fact
-from domain.features import Entity, column_names, features_of
+from domain.features import Entity, batch_only_of, derived_of, features_of
 from domain.policies import Policies
 from domain.timeline import Timeline, to_visit
 from schemas.events import InteractionEvent
@@ -77,13 +77,27 @@ def totals(entity: Entity, facts: Iterable[Fact], policies: Policies) -> dict[st
     return found
 
 
-def merged_values(entity: Entity, facts: Iterable[Fact], as_of_ms: int, policies: Policies) -> Mapping[str, Any]:
-    """The finished values of every feature at an instant: what the merged view must say, without its provenance."""
+def merged_values(
+    entity: Entity,
+    facts: Iterable[Fact],
+    as_of_ms: int,
+    policies: Policies,
+    batch_counts: Mapping[str, int] | None = None,
+) -> Mapping[str, Any]:
+    """The finished values of every feature at an instant: what the merged view must say, without its provenance.
+
+    `batch_counts` are those of the features that only batch can tell, 0 where it says nothing.
+    """
     found = totals(entity, facts, policies)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"as_of_ms": as_of_ms}
     for feature in features_of(entity):
         finished = feature.aggregate.finish(found[feature.name], as_of_ms)
-        values.update(zip(column_names(feature.value_columns()), finished, strict=True))
+        values.update(zip(feature.value_names, finished, strict=True))
+    for counted in batch_only_of(entity):
+        values.update({count: (batch_counts or {}).get(count, 0) for count in counted.counts})
+    for derived in derived_of(entity):
+        values[derived.name] = derived.derive(values)
+    del values["as_of_ms"]
     return values
 
 

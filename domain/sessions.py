@@ -12,6 +12,7 @@ from domain.timeline import Visit
 
 ITEMS_MAX: Final = 20
 CATEGORIES_MAX: Final = 5
+BINGE_PLAYS: Final = 3
 
 Session = Sequence[Visit]
 """A run of visits, oldest first."""
@@ -59,6 +60,12 @@ def _dwell_mean_ms(session: Session) -> int:
     return (session[-1].occurred_at_ms - session[0].occurred_at_ms) // steps if steps else 0
 
 
+def _binge_probability(session: Session) -> float:
+    plays = sum(visit.kind == "play" for visit in session)
+    return 1.0 if plays >= BINGE_PLAYS else (plays / (plays + 1)) ** (BINGE_PLAYS - plays)
+
+
+FLOAT = ColumnType.FLOAT
 INT, INTS, STRING, STRINGS = ColumnType.INT, ColumnType.INTS, ColumnType.STRING, ColumnType.STRINGS
 
 SESSION_ITEMS: Final = (
@@ -84,4 +91,5 @@ SESSION_CATEGORIES: Final = (
     SessionValue("session_categories_values", INTS, lambda session: [count for _, count in _categories(session)]),
 )
 SESSION_CART: Final = (SessionValue("session_cart_items", STRINGS, _in_cart),)
+SESSION_BINGE: Final = (SessionValue("session_binge_probability", FLOAT, _binge_probability),)
 SESSION_DECLARED: Final = (SessionValue("session_declared_id", STRING, lambda session: session[-1].session_id),)

@@ -160,7 +160,7 @@ def recognise(session: Cells | None, profile: Cells, asked_at_ms: int, policy: S
         acts = _acts(session["session_items"], session["session_items_kinds"], session["session_items_at_ms"])
     return Visitor(
         session=acts,
-        past=_acts(profile["last_items_items"], profile["last_items_kinds"], profile["last_items_at_ms"]),
+        past=_acts(profile["seen_items_items"], profile["seen_items_kinds"], profile["seen_items_at_ms"]),
         session_length=session["session_length"] if session is not None and running else 0,
         features_as_of_ms=profile["as_of_ms"],
         covered_to_ms=profile["covered_to_ms"],

@@ -13,20 +13,24 @@ import msgspec
 
 from domain.admission import IDENTITY_BYTES, identity
 from domain.facts import Fact, Stamp, to_fact
-from domain.features import Entity, features_of
+from domain.features import GENERATION, Entity, folds_of
 from domain.policies import BucketPolicy, Policies
 from domain.timeline import Timeline, Visit, to_visit
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import InteractionEvent
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 
 
 class BucketState(msgspec.Struct, array_like=True):
-    """The states of one bucket, by feature name; a feature that the state does not know yet is zero."""
+    """The states of one bucket, by feature name; one that is not there is zero.
+
+    `generation` is the catalogue's when the bucket began: of a feature that came later it has a part at most.
+    """
 
     start_ms: int
     states: dict[str, Any]
+    generation: int = 1
 
 
 class Row(msgspec.Struct, array_like=True):
@@ -183,12 +187,13 @@ def _fold_into(row: Row, entity: Entity, fact: Fact, start_ms: int, policy: Buck
         return
     bucket = next((bucket for bucket in row.buckets if bucket.start_ms == start_ms), None)
     if bucket is None:
-        bucket = BucketState(start_ms, {})
+        bucket = BucketState(start_ms, {}, GENERATION)
         row.buckets = sorted([*row.buckets, bucket], key=lambda kept: kept.start_ms)
-    for feature in features_of(entity):
-        aggregate = feature.aggregate
-        state = bucket.states.get(feature.name)
-        bucket.states[feature.name] = aggregate.add(aggregate.zero() if state is None else state, fact, policy)
+    for name, aggregate in folds_of(entity, fact.kind):
+        known = bucket.states.get(name)
+        state = aggregate.add(aggregate.zero() if known is None else known, fact, policy)
+        if known is not None or state != aggregate.zero():
+            bucket.states[name] = state
     while len(row.buckets) > policy.kept:
         row.dropped_through_ms = row.buckets.pop(0).start_ms + policy.period_ms
 

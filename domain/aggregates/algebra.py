@@ -57,7 +57,15 @@ class Column:
 
 
 class Aggregate(Protocol):
-    """A monoid per bucket with an ordered fold over buckets. States and totals are plain, serialisable values."""
+    """A monoid per bucket with an ordered fold over buckets. States and totals are plain, serialisable values.
+
+    To extend a total by a zero state changes nothing, so that a store may leave zero states out.
+    """
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of facts that change a state; none when all do."""
+        ...
 
     @property
     def state_columns(self) -> Sequence[Column]: ...

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Final
 
 from domain.aggregates.algebra import Column, ColumnType
+from domain.aggregates.sums import saturated
 from domain.facts import Fact
 from domain.policies import MINUTE_MS, BucketPolicy
 
@@ -68,10 +69,10 @@ class DecayedSum:
         if self.kinds and fact.kind not in self.kinds:
             return state
         minute = fact.received_at_ms % policy.period_ms // MINUTE_MS
-        return state + weights_by_minute(self.half_life_ms, policy.period_ms)[minute]
+        return saturated(state + weights_by_minute(self.half_life_ms, policy.period_ms)[minute])
 
     def merge(self, left: int, right: int) -> int:
-        return left + right
+        return saturated(left + right)
 
     def nothing(self) -> Total:
         return (0, 0)
@@ -82,7 +83,8 @@ class DecayedSum:
             return total
         if not weight:
             return (state, bucket_start_ms)
-        return (rescaled(weight, bucket_start_ms - at_ms, self.half_life_ms) + state, bucket_start_ms)
+        rescaled_weight = rescaled(weight, bucket_start_ms - at_ms, self.half_life_ms)
+        return (saturated(rescaled_weight + state), bucket_start_ms)
 
     def finish(self, total: Total, as_of_ms: int) -> tuple[float]:
         return (self.fixed_point_at(total, as_of_ms) / SCALE,)

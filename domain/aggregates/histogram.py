@@ -35,6 +35,11 @@ class Histogram:
     keys_max: int = KEYS_MAX
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds that are counted, none for all."""
+        return self.of.kinds
+
+    @property
     def state_columns(self) -> Sequence[Column]:
         return (Column("keys", ColumnType.STRINGS), *_per_key(self.of.state_columns))
 

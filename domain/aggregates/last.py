@@ -16,10 +16,15 @@ Entry = tuple[int, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class LastN:
-    """The `n` newest facts by (occurred_at_ms, event_id), oldest first; with `kinds`, only of those kinds."""
+    """The `n` newest facts by (occurred_at_ms, event_id), oldest first; with `kinds`, only of those kinds.
+
+    With `distinct`, only the newest fact of each item: whatever a part leaves out has n newer items in that part, and
+    so in the whole.
+    """
 
     n: int
     kinds: tuple[str, ...] = ()
+    distinct: bool = False
 
     @property
     def state_columns(self) -> Sequence[Column]:
@@ -49,7 +54,11 @@ class LastN:
         return self.merge(state, [(fact.occurred_at_ms, fact.event_id, fact.item_id, fact.kind)])
 
     def merge(self, left: list[Entry], right: list[Entry]) -> list[Entry]:
-        return sorted({_entry(*entry) for entry in left} | {_entry(*entry) for entry in right})[-self.n :]
+        entries = sorted({_entry(*entry) for entry in left} | {_entry(*entry) for entry in right})
+        if self.distinct:
+            newest = {entry[2]: entry for entry in entries}
+            entries = sorted(newest.values())
+        return entries[-self.n :]
 
     def nothing(self) -> list[Entry]:
         return []

@@ -8,9 +8,9 @@ from domain.impressions import (
     ImpressionCounts,
     ImpressionRecord,
     impression_counts,
-    rate_with_prior,
     screen_impression,
 )
+from domain.rates import rate_with_prior
 from domain.reference import LogRecord
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import Kind, encode

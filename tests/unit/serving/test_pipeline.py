@@ -28,14 +28,14 @@ def items(slate: Slate) -> list[str]:
     return [shown.candidate.item_id for shown in slate.shown]
 
 
-def history(*last_items: str, cutoff_ms: int = START_MS) -> dict[str, Any]:
+def history(*seen_items: str, cutoff_ms: int = START_MS) -> dict[str, Any]:
     """A batch row with these last items and nothing else."""
     return {
         "cutoff_ms": cutoff_ms,
-        "history_last_items_at_ms": list(range(len(last_items))),
-        "history_last_items_events": [f"h{place}" for place in range(len(last_items))],
-        "history_last_items_items": list(last_items),
-        "history_last_items_kinds": ["view"] * len(last_items),
+        "history_seen_items_at_ms": list(range(len(seen_items))),
+        "history_seen_items_events": [f"h{place}" for place in range(len(seen_items))],
+        "history_seen_items_items": list(seen_items),
+        "history_seen_items_kinds": ["view"] * len(seen_items),
     }
 
 
@@ -150,4 +150,4 @@ async def test_the_profile_is_the_domains_merge_of_both_rows() -> None:
     over = world(batch=FakeBatch({"ada": row}))
     rows = await over.hydrate().rows("ada")
     assert rows.profile == merge_cells("visitor", row, rows.speed.recent)
-    assert rows.profile["last_items_items"] == ["heat", "heat", "alien"]
+    assert rows.profile["seen_items_items"] == ["heat", "alien"]
