@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING
 from infra import logs
 from infra.exits import run_command
 from schemas.errors import DependencyError
-from speed.job.checkpoints import choose, forget_others, is_readable
+from speed.job.checkpoints import StateFolders, is_readable
+from speed.job.forgetting import forget_when_asked
 from speed.job.jvm import flink_configuration, prepare_environment
 from speed.job.settings import JobSettings, read_settings
+from speed.job.start import decide
 
 if TYPE_CHECKING:
     from pyflink.common import JobClient
@@ -52,18 +55,18 @@ def submit(settings: JobSettings) -> JobClient:
 
     from speed.job import topology
 
-    folder = Path(settings.checkpoint_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = choose(folder, is_readable)
-    if checkpoint is not None:
-        forget_others(folder, checkpoint)
-    LOG.info("job.submitted", extra={"resume_from": checkpoint})
+    now_ms = time.time_ns() // 1_000_000
+    aside = forget_when_asked(StateFolders.of(settings), now_ms)
+    if aside is not None:
+        LOG.info("state.forgotten", extra={"aside": aside})
+    start = decide(settings, is_readable, now_ms)
+    LOG.info("job.submitted", extra={"resume_from": start.state, "else_from_ms": start.at_ms})
     configuration = Configuration()
-    for name, value in flink_configuration(settings, None if checkpoint is None else str(checkpoint)).items():
+    for name, value in flink_configuration(settings, start).items():
         configuration.set_string(name, value)
     environment = StreamExecutionEnvironment.get_execution_environment(configuration)
     add_jars_to_context_class_loader([f"file://{jar}" for jar in settings.jars])
-    topology.build(environment, settings)
+    topology.build(environment, settings, start.at_ms)
     return environment.execute_async("firth-speed")
 
 

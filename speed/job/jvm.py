@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from speed.job.settings import JobSettings
+from speed.job.start import Start
 
 LOGGING: Final = Path(__file__).parent / "log4j2.properties"
 PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent.parent
+SLOT_SHARING_GROUPS: Final = 2
+"""Visitors and items; a slot holds one subtask of each operator of its group."""
 
 
 def prepare_environment(settings: JobSettings) -> None:
@@ -34,8 +37,8 @@ def prepare_environment(settings: JobSettings) -> None:
     )
 
 
-def flink_configuration(settings: JobSettings, resume_from: str | None) -> dict[str, str]:
-    """The options of the job; `resume_from` is the folder of a checkpoint."""
+def flink_configuration(settings: JobSettings, start: Start) -> dict[str, str]:
+    """The options of the job; Flink takes a checkpoint over, and leaves a savepoint as it is."""
     options = {
         "pipeline.jars": ";".join(f"file://{jar}" for jar in settings.jars),
         "parallelism.default": str(settings.parallelism),
@@ -47,6 +50,8 @@ def flink_configuration(settings: JobSettings, resume_from: str | None) -> dict[
         "rest.bind-address": "127.0.0.1",
         "rest.port": str(settings.rest_port),
         "rest.bind-port": str(settings.rest_port),
+        "taskmanager.numberOfTaskSlots": str(SLOT_SHARING_GROUPS * settings.parallelism),
+        "metrics.fetcher.update-interval": "1000",  # `speed status` asks for them; the default is 10 s old
         "taskmanager.memory.managed.size": f"{settings.managed_memory_mb}m",
         "execution.buffer-timeout.interval": f"{settings.buffer_timeout_ms}ms",
         "state.backend.type": "hashmap",
@@ -64,9 +69,9 @@ def flink_configuration(settings: JobSettings, resume_from: str | None) -> dict[
         "restart-strategy.exponential-delay.reset-backoff-threshold": "1min",
         "restart-strategy.exponential-delay.attempts-before-reset-backoff": "10",
     }
-    if resume_from is not None:
-        options["execution.state-recovery.path"] = f"file://{resume_from}"
-        options["execution.state-recovery.claim-mode"] = "CLAIM"
+    if start.state is not None:
+        options["execution.state-recovery.path"] = f"file://{start.state}"
+        options["execution.state-recovery.claim-mode"] = "NO_CLAIM" if start.is_savepoint else "CLAIM"
     return options
 
 

@@ -23,12 +23,24 @@ class TopicNames:
     dead_letters: str
 
 
+@dataclass(frozen=True, slots=True)
+class LogRange:
+    """A part of the interactions topic: per partition the first offset, and the first one behind it."""
+
+    first: dict[int, int]
+    until: dict[int, int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettings:
     """The whole file; the fields without a default must be there.
 
-    `checkpoint_dir` is an absolute folder that outlives the process. `jars` are the Kafka connector and our own
-    classes. `heartbeat` is touched every second while the job runs.
+    `checkpoint_dir` and `savepoint_dir` are absolute folders that outlive the process; `artifacts_dir` tells the
+    published cutoff. `jars` are the Kafka connector and our own classes. `heartbeat` is touched every second while the
+    job runs. With a `replay` the job reads that part of the log and then waits; `idle_topic` is one that stays empty.
+
+    A visitor's row leaves at once when its record is at most `fresh_ms` old; when the job is behind, at most one row
+    leaves per visitor and `visitor_period_ms`. Of an item at most one row leaves per `item_period_ms`. 0: all leave.
     """
 
     bootstrap: str
@@ -36,12 +48,19 @@ class JobSettings:
     checkpoint_dir: str
     rest_port: Annotated[int, Meta(ge=1, le=65_535)]
     jars: Annotated[tuple[str, ...], Meta(min_length=1)]
+    savepoint_dir: str | None = None
+    artifacts_dir: str | None = None
+    replay: LogRange | None = None
+    idle_topic: str | None = None
     group_id: str = "firth-speed"
     checkpoint_interval_ms: Annotated[int, Meta(ge=100)] = 5_000
     parallelism: Annotated[int, Meta(ge=1, le=64)] = 1
     buffer_timeout_ms: Annotated[int, Meta(ge=0)] = 5
     managed_memory_mb: Annotated[int, Meta(ge=64)] = 256
     heap_mb: Annotated[int, Meta(ge=256)] = 768
+    fresh_ms: Annotated[int, Meta(ge=0)] = 1_000
+    visitor_period_ms: Annotated[int, Meta(ge=0, le=60_000)] = 500
+    item_period_ms: Annotated[int, Meta(ge=0, le=60_000)] = 250
     heartbeat: str | None = None
     policies: Policies = field(default_factory=Policies)
 

@@ -1,0 +1,81 @@
+"""Where the job starts: from a state, or from the log at the instant from which on its rows are exact."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from domain.manifests import BrokenArtifact, published_cutoff_ms
+from domain.policies import BucketPolicy
+from speed.job.checkpoints import METADATA, StateFolders, choose, forget_others
+from speed.job.identity import StateIdentity, read_identity, refuse_another, write_identity
+
+if TYPE_CHECKING:
+    from speed.job.settings import JobSettings
+
+LOG = logging.getLogger("speed.job")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """`state` is the folder to resume from; without one the log is read from `at_ms`, None: all of it."""
+
+    state: Path | None
+    at_ms: int | None
+    is_savepoint: bool = False
+
+
+def rebuild_from_ms(policy: BucketPolicy, cutoff_ms: int | None, now_ms: int) -> int | None:
+    """From where the log must be read without a state, in epoch milliseconds; None: from its beginning.
+
+    Readers pass over buckets below the published cutoff; what is above it needs the ids of `dedup` earlier buckets.
+    All that a state may keep is read too, for a row in the store may be older than the newest cutoff.
+    """
+    if cutoff_ms is None:
+        return None
+    kept_from_ms = policy.start_of(now_ms) - (policy.kept + policy.dedup) * policy.period_ms
+    return max(0, min(needed_from_ms(policy, cutoff_ms), kept_from_ms))
+
+
+def needed_from_ms(policy: BucketPolicy, cutoff_ms: int | None) -> int:
+    """Records received from here on must be in the log, or a rebuilt row above the published cutoff lacks them."""
+    return 0 if cutoff_ms is None else max(0, policy.start_of(cutoff_ms) - policy.dedup * policy.period_ms)
+
+
+def decide(settings: JobSettings, is_readable: Callable[[Path], bool], now_ms: int) -> Start:
+    """Choose the state, or the instant in the log, and note for which rules the state from now on is made.
+
+    A state from before all that it would keep is passed over: the log may have let go what came after it.
+
+    Raises:
+        ConfigurationError: the newest state was made for another bucket policy or by another release.
+    """
+    folders, policy = StateFolders.of(settings), settings.policies.bucket
+    identity, cutoff_ms = StateIdentity.of(policy), _published_cutoff_ms(settings)
+    oldest_ms = 0 if cutoff_ms is None else now_ms - (policy.kept + policy.dedup) * policy.period_ms
+    state = choose(folders, lambda found: _made_at_ms(found) >= oldest_ms and is_readable(found))
+    is_savepoint = state is not None and state.parent == folders.savepoints
+    if state is not None:
+        refuse_another(state, read_identity(folders.savepoints if is_savepoint else folders.checkpoints), identity)
+        forget_others(folders, state)
+    for folder in folders:
+        write_identity(folder, identity)
+    return Start(state, rebuild_from_ms(policy, cutoff_ms, now_ms), is_savepoint)
+
+
+def _made_at_ms(state: Path) -> int:
+    return (state / METADATA).stat().st_mtime_ns // 1_000_000
+
+
+def _published_cutoff_ms(settings: JobSettings) -> int | None:
+    """None when nothing readable is published: the whole log is always right."""
+    if settings.artifacts_dir is None:
+        return None
+    try:
+        return published_cutoff_ms(Path(settings.artifacts_dir))
+    except BrokenArtifact as error:
+        LOG.warning("cutoff.missed", extra={"problem": str(error)})
+        return None

@@ -1,0 +1,154 @@
+"""From which state or instant the job starts."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain import manifests
+from domain.manifests import Manifest, write_manifest
+from domain.policies import BucketPolicy, Policies
+from schemas.errors import ConfigurationError
+from speed.job.checkpoints import StateFolders
+from speed.job.identity import StateIdentity, read_identity, write_identity
+from speed.job.settings import JobSettings, TopicNames
+from speed.job.start import Start, decide, needed_from_ms, rebuild_from_ms
+
+POLICY = BucketPolicy(period_ms=1_000, kept=8, dedup=1)
+NOW_MS = 1_750_000_000_500
+BUCKET_MS = 1_750_000_000_000
+
+
+def job(folder: Path, policy: BucketPolicy = POLICY) -> JobSettings:
+    return JobSettings(
+        bootstrap="",
+        topics=TopicNames("i", "v", "s", "d"),
+        checkpoint_dir=str(folder / "checkpoints"),
+        savepoint_dir=str(folder / "savepoints"),
+        artifacts_dir=str(folder / "artifacts"),
+        rest_port=1,
+        jars=("x",),
+        policies=Policies(bucket=policy),
+    )
+
+
+def checkpoint(folder: Path, *, at_ms: int = NOW_MS, name: str = "checkpoints/run/chk-1") -> Path:
+    path = folder / name
+    path.mkdir(parents=True)
+    (path / "_metadata").touch()
+    os.utime(path / "_metadata", (at_ms / 1000, at_ms / 1000))
+    return path
+
+
+def publish(folder: Path, cutoff_ms: int) -> None:
+    (folder / "artifacts" / "v1").mkdir(parents=True)
+    write_manifest(folder / "artifacts" / "v1", Manifest("v1", 1, cutoff_ms, 1, "", {}, {}, {}))
+    manifests.point_to(folder / "artifacts", "v1")
+
+
+def started(settings: JobSettings) -> Start:
+    return decide(settings, lambda _: True, NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("cutoff_ms", "from_ms"),
+    [
+        (None, None),
+        (BUCKET_MS, BUCKET_MS - 9_000),  # all that a state may keep
+        (BUCKET_MS - 8_000, BUCKET_MS - 9_000),
+        (BUCKET_MS - 20_000, BUCKET_MS - 21_000),  # the ids that the first bucket above the cutoff must know
+        (500, 0),
+    ],
+)
+def test_a_rebuild_reads_what_a_state_keeps_and_what_the_published_cutoff_leaves(
+    cutoff_ms: int | None, from_ms: int | None
+) -> None:
+    assert rebuild_from_ms(POLICY, cutoff_ms, NOW_MS) == from_ms
+
+
+def test_without_a_cutoff_all_of_the_log_is_needed() -> None:
+    assert needed_from_ms(POLICY, None) == 0
+    assert needed_from_ms(POLICY, BUCKET_MS) == BUCKET_MS - 1_000
+
+
+def test_without_state_and_without_a_published_cutoff_the_log_is_read_from_its_beginning(tmp_path: Path) -> None:
+    assert started(job(tmp_path)) == Start(None, None)
+
+
+def test_without_state_the_log_is_read_from_the_instant_that_the_published_cutoff_asks_for(tmp_path: Path) -> None:
+    publish(tmp_path, BUCKET_MS - 60_000)
+    assert started(job(tmp_path)) == Start(None, BUCKET_MS - 61_000)
+
+
+def test_a_published_artifact_that_cannot_be_read_is_no_reason_to_read_less(tmp_path: Path) -> None:
+    publish(tmp_path, BUCKET_MS)
+    (tmp_path / "artifacts" / "v1" / "manifest.json").write_text("{")
+    assert started(job(tmp_path)).at_ms is None
+
+
+def test_a_state_of_the_same_rules_is_resumed(tmp_path: Path) -> None:
+    started(job(tmp_path))
+    state = checkpoint(tmp_path)
+    assert started(job(tmp_path)).state == state
+
+
+def test_a_savepoint_is_told_from_a_checkpoint(tmp_path: Path) -> None:
+    started(job(tmp_path))
+    state = checkpoint(tmp_path, name="savepoints/savepoint-1")
+    assert started(job(tmp_path)) == Start(state, None, is_savepoint=True)
+
+
+def test_a_state_of_another_bucket_period_is_refused_and_the_remedy_named(tmp_path: Path) -> None:
+    started(job(tmp_path))
+    checkpoint(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"is 2000, but .* made for 1000.*python -m speed rebuild"):
+        started(job(tmp_path, BucketPolicy(period_ms=2_000, kept=8, dedup=1)))
+
+
+def test_a_state_that_remembers_ids_for_fewer_buckets_is_refused(tmp_path: Path) -> None:
+    started(job(tmp_path))
+    checkpoint(tmp_path)
+    with pytest.raises(ConfigurationError, match="dedup"):
+        started(job(tmp_path, BucketPolicy(period_ms=1_000, kept=8, dedup=2)))
+
+
+def test_another_number_of_kept_buckets_is_accepted(tmp_path: Path) -> None:
+    started(job(tmp_path))
+    state = checkpoint(tmp_path)
+    assert started(job(tmp_path, BucketPolicy(period_ms=1_000, kept=4, dedup=1))).state == state
+
+
+def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
+    identity = StateIdentity(1_000, 1, -1)
+    write_identity(tmp_path / "checkpoints", identity)
+    checkpoint(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"version -1.*run the release that made it"):
+        started(job(tmp_path))
+
+
+@pytest.mark.parametrize("content", [None, "{", json.dumps({"period_ms": 1_000})])
+def test_a_state_of_unknown_rules_is_refused(tmp_path: Path, content: Any) -> None:
+    checkpoint(tmp_path)
+    if content is not None:
+        (tmp_path / "checkpoints" / "identity.json").write_text(content)
+    with pytest.raises(ConfigurationError, match="not known"):
+        started(job(tmp_path))
+
+
+def test_other_rules_without_any_state_are_fine(tmp_path: Path) -> None:
+    started(job(tmp_path))
+    other = BucketPolicy(period_ms=2_000, kept=8, dedup=1)
+    assert started(job(tmp_path, other)).state is None
+    assert read_identity(StateFolders.of(job(tmp_path)).checkpoints) == StateIdentity.of(other)
+
+
+def test_a_state_older_than_all_that_it_kept_is_passed_over_once_a_cutoff_is_published(tmp_path: Path) -> None:
+    started(job(tmp_path))
+    state = checkpoint(tmp_path, at_ms=NOW_MS - 9_001)
+    assert started(job(tmp_path)).state == state
+    publish(tmp_path, BUCKET_MS)
+    assert started(job(tmp_path)).state is None
