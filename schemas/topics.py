@@ -13,6 +13,10 @@ KAFKA_RECORD_BYTES_MAX: Final = 1_048_576
 DEAD_LETTER_BYTES_MAX: Final = 2 * KAFKA_RECORD_BYTES_MAX
 """The largest record in Base64, which makes 4 bytes of 3, with what a dead letter says of it."""
 
+ISOLATION_LEVEL: Final = "read_uncommitted"
+"""How every layer reads the log: alike, or their features would differ. What a producer's open transaction holds is
+read at once, and what it aborts has happened all the same; so no producer can hold the stream up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:

@@ -1,4 +1,4 @@
-"""The interactions topic as the archiver reads it: without a consumer group, from positions that the lake remembers."""
+"""A topic as the archiver reads it: without a consumer group, from positions that the lake remembers."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from infra.settings import KafkaSettings
 from schemas.errors import ConsistencyError, DependencyError
-from schemas.topics import INTERACTIONS
+from schemas.topics import Topic, ISOLATION_LEVEL
 
 CONNECT_TIMEOUT_S: Final = 5.0
 POSITION_TIMEOUT_MS: Final = 1_000
 FETCH_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
-class InteractionLog:
+class TopicLog:
     """A reader of every partition of one topic.
 
     Every method raises DependencyError when the broker does not answer; the positions stay as they are.
     """
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self.topic = INTERACTIONS.named(kafka.topic_prefix).name
+    def __init__(self, kafka: KafkaSettings, topic: Topic) -> None:
+        self.topic = topic.named(kafka.topic_prefix).name
         self._bootstrap = kafka.bootstrap
         self._refuse_a_closed_port(kafka)
         with self._answering():
@@ -37,10 +37,11 @@ class InteractionLog:
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
+                isolation_level=ISOLATION_LEVEL,
                 fetch_max_bytes=FETCH_BYTES_MAX,
             )
 
-    def __enter__(self) -> InteractionLog:
+    def __enter__(self) -> TopicLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

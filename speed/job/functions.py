@@ -1,15 +1,20 @@
-"""The keyed operators as Flink runs them: a step of `speed.job.steps` with Flink's state under it."""
+"""A keyed operator as Flink runs it, with Flink's state, timers and counters under it."""
 
 from __future__ import annotations
 
+import base64
+import time
 from collections.abc import Iterator
 from typing import Any, cast
 
 from pyflink.common import Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ValueStateDescriptor
+from pyflink.metrics import Counter, MetricGroup
 
-from speed.job.steps import ItemStep, KeyedBytes, VisitorStep
+from schemas.errors import Reason
+from speed.job.operators import CLEARED, KeyedOperator
+from speed.job.steps import COUNTED, KeyedBytes
 
 
 def keyed_bytes(context: RuntimeContext, name: str) -> KeyedBytes:
@@ -23,32 +28,47 @@ def keyed_bytes(context: RuntimeContext, name: str) -> KeyedBytes:
     return cast(KeyedBytes, state._state)
 
 
-class _StepFunction(KeyedProcessFunction):
-    """Runs a step per element. The result must be a generator, or thread mode does not pass it on."""
+def counters(metrics: MetricGroup) -> dict[str, Counter]:
+    """Flink counters of all that an operator counts, e.g. numLateEvents; the rejected ones are grouped by reason."""
+    found = {name: metrics.counter(f"num{name.capitalize()}Events") for name in COUNTED if name not in set(Reason)}
+    for reason in Reason:
+        found[reason] = metrics.add_group("reason", str(reason)).counter("numRejectedEvents")
+    return found | {CLEARED: metrics.counter("numClearedStates")}
 
-    state_name: str
 
-    def __init__(self, step: VisitorStep | ItemStep) -> None:
-        self._step = step
+class KeyedFunction(KeyedProcessFunction):
+    """Runs an operator per element and timer. The results must be generators, or thread mode does not pass them on."""
+
+    def __init__(self, operator: KeyedOperator, state_name: str) -> None:
+        self._operator = operator
+        self._state_name = state_name
         self._state: KeyedBytes | None = None
+        self._counters: dict[str, Counter] = {}
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Bind the state; called once per attempt."""
-        self._state = keyed_bytes(runtime_context, self.state_name)
+        """Bind state and counters; called once per attempt."""
+        self._state = keyed_bytes(runtime_context, self._state_name)
+        self._counters = counters(runtime_context.get_metrics_group())
 
     def process_element(self, value: bytes, ctx: Any) -> Iterator[bytes]:
-        """One packed record in, one frame out."""
+        """One packed record in, at most one frame out."""
         assert self._state is not None
-        yield self._step.take(value, self._state)
+        frame = self._operator.take(value, self._state, ctx.timer_service(), self._count, now_ms())
+        if frame:
+            yield frame
+
+    def on_timer(self, timestamp: int, ctx: Any) -> Iterator[bytes]:
+        """The time of one key has come; at most one frame out."""
+        assert self._state is not None
+        key = base64.b64decode(ctx.get_current_key()[0])
+        frame = self._operator.wake(key, timestamp, self._state, ctx.timer_service(), self._count, now_ms())
+        if frame:
+            yield frame
+
+    def _count(self, name: str) -> None:
+        self._counters[name].inc()
 
 
-class VisitorFunction(_StepFunction):
-    """Keyed by the key of the Kafka record."""
-
-    state_name = "visitor"
-
-
-class ItemFunction(_StepFunction):
-    """Keyed by item."""
-
-    state_name = "item"
+def now_ms() -> int:
+    """The wall clock, which is also the clock of Flink's timers."""
+    return time.time_ns() // 1_000_000

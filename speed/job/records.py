@@ -22,6 +22,9 @@ ITEM_ROW: Final = 4
 Tag = Literal[1, 2, 3, 4]
 """What a record of a frame is; the topology names the sink of each."""
 
+TOMBSTONE: Final = 0x80
+"""Added to a tag: the record is a tombstone, and its value is the tombstone's header (see `speed.tombstones`)."""
+
 
 class SourceRecord(msgspec.Struct, frozen=True):
     """A record of Kafka, whole. `key` and `value` are None where the record has none."""
@@ -58,7 +61,7 @@ def pack_source(record: SourceRecord) -> bytes:
     return b"".join((head, record.key or b"", record.value or b""))
 
 
-def pack_record(tag: Tag, key: bytes, value: bytes) -> bytes:
+def pack_record(tag: int, key: bytes, value: bytes) -> bytes:
     """One record of a frame; a frame is the concatenation of its records, in any number."""
     return b"".join((_FRAME_HEAD.pack(tag, len(key), len(value)), key, value))
 

@@ -1,13 +1,13 @@
-"""One step of each keyed operator, without Flink: bytes in, state moved on, a frame of bytes out."""
+"""One step of each keyed operator, without Flink: bytes in, state moved on, and what follows from it."""
 
 from __future__ import annotations
 
 import base64
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from domain.admission import screen
 from domain.policies import Policies
-from domain.states import Admitted, ItemState, VisitorState, encode_row
+from domain.states import Admitted, ItemState, Row, VisitorState, decode_row
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import DeadLetter, encode
 from schemas.topics import KAFKA_RECORD_BYTES_MAX
@@ -18,6 +18,7 @@ from speed.job.records import (
     VISITOR_ROW,
     Hop,
     SourceRecord,
+    Tag,
     decode_hop,
     encode_hop,
     pack_record,
@@ -29,6 +30,12 @@ RAW_BYTES_MAX: Final = KAFKA_RECORD_BYTES_MAX
 
 DETAIL_MAX: Final = 1_024
 
+ADMITTED: Final = "admitted"
+LATE: Final = "late"
+DUPLICATE: Final = "duplicate"
+COUNTED: Final = (ADMITTED, LATE, DUPLICATE, *Reason)
+"""All that is counted: what became of a record. A late one was admitted too."""
+
 
 class KeyedBytes(Protocol):
     """The state of the current key, as bytes; None when it has none."""
@@ -37,6 +44,28 @@ class KeyedBytes(Protocol):
 
     def update(self, blob: bytes, /) -> None: ...
 
+    def clear(self) -> None: ...
+
+
+class Taken(NamedTuple):
+    """What follows from one record.
+
+    `row` is the key's, None when the record touches no state; `rest` are packed records of other topics. `is_new` when
+    the key had no state before, and `counted` are members of COUNTED.
+    """
+
+    key: bytes
+    received_at_ms: int
+    row: Row | None
+    rest: bytes
+    is_new: bool
+    counted: tuple[str, ...]
+
+
+def refused(record: SourceRecord, letter: bytes, reason: Reason) -> Taken:
+    """What follows from a record that is nobody's."""
+    return Taken(b"", record.stamp.received_at_ms, row=None, rest=letter, is_new=False, counted=(reason,))
+
 
 class VisitorStep:
     """Screens a record, lets the visitor's state observe it, and says what follows.
@@ -44,31 +73,40 @@ class VisitorStep:
     A duplicate and a flood move the row's offset, so their row leaves too: parity compares rows at their offsets.
     """
 
+    row_tag: Final[Tag] = VISITOR_ROW
+
     def __init__(self, policies: Policies, topic: str) -> None:
         self._policies = policies
         self._topic = topic
 
-    def take(self, raw: bytes, state: KeyedBytes) -> bytes:
-        """The frame of one packed Kafka record: visitor row, item hop, dead letter, each when there is one."""
+    def take(self, raw: bytes, state: KeyedBytes) -> Taken:
+        """Take one packed Kafka record: visitor row, item hop, dead letter, each when there is one."""
         record = read_source(raw)
         try:
             if record.value is None:
                 raise RejectedEvent(Reason.MALFORMED, "", "no value: interactions cannot be deleted by a tombstone")
             event = screen(record.key_text, record.value, record.stamp, self._policies.admission)
         except RejectedEvent as rejection:
-            return self._dead_letter(record, rejection)
-        visitor = VisitorState.load(state.value(), self._policies)
-        after = b""
+            return refused(record, self._dead_letter(record, rejection), rejection.reason)
+        blob = state.value()
+        visitor = VisitorState.load(blob, self._policies)
+        rest = b""
+        counted: tuple[str, ...] = (DUPLICATE,)
         try:
             outcome = visitor.observe(event, record.stamp)
         except RejectedEvent as rejection:
-            after = self._dead_letter(record, rejection)
+            rest, counted = self._dead_letter(record, rejection), (rejection.reason,)
         else:
             if isinstance(outcome, Admitted):
-                hop = Hop(outcome.fact, record.stamp)
-                after = pack_record(ITEM_HOP, event.item_id.encode(), encode_hop(hop))
+                rest = pack_record(ITEM_HOP, event.item_id.encode(), encode_hop(Hop(outcome.fact, record.stamp)))
+                counted = (ADMITTED, LATE) if outcome.is_late else (ADMITTED,)
         state.update(visitor.dump())
-        return pack_record(VISITOR_ROW, event.visitor_id.encode(), encode_row(visitor.row)) + after
+        key, at_ms = event.visitor_id.encode(), record.stamp.received_at_ms
+        return Taken(key, at_ms, visitor.row, rest, blob is None, counted)
+
+    def row_in(self, blob: bytes) -> Row:
+        """The row of a state."""
+        return VisitorState.load(blob, self._policies).row
 
     def _dead_letter(self, record: SourceRecord, rejection: RejectedEvent) -> bytes:
         stamp, detail = record.stamp, str(rejection)[:DETAIL_MAX]
@@ -91,16 +129,22 @@ class VisitorStep:
 
 
 class ItemStep:
-    """Adds an admitted fact to its item's state and sends the row on."""
+    """Adds an admitted fact to its item's state, which is the row."""
+
+    row_tag: Final[Tag] = ITEM_ROW
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
 
-    def take(self, raw: bytes, state: KeyedBytes) -> bytes:
-        """The frame of one hop: the item's row."""
+    def take(self, raw: bytes, state: KeyedBytes) -> Taken:
+        """Take one hop: the item's row, and nothing else."""
         hop = decode_hop(raw)
-        item = ItemState.load(state.value(), self._policies)
+        blob = state.value()
+        item = ItemState.load(blob, self._policies)
         item.add(hop.fact, hop.stamp)
-        blob = item.dump()
-        state.update(blob)
-        return pack_record(ITEM_ROW, hop.fact.item_id.encode(), blob)
+        state.update(item.dump())
+        return Taken(hop.fact.item_id.encode(), hop.stamp.received_at_ms, item.row, b"", blob is None, ())
+
+    def row_in(self, blob: bytes) -> Row:
+        """The row of a state."""
+        return decode_row(blob)

@@ -4,49 +4,59 @@ from __future__ import annotations
 
 from typing import Final
 
-from pyflink.common import Types, WatermarkStrategy
+from pyflink.common import Types
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 from pyflink.datastream.connectors.base import DeliveryGuarantee
-from pyflink.datastream.connectors.kafka import KafkaOffsetsInitializer, KafkaSink, KafkaSource
+from pyflink.datastream.connectors.kafka import KafkaSink
 from pyflink.java_gateway import get_gateway
 
 from schemas.topics import DEAD_LETTER_BYTES_MAX
-from speed.job.functions import ItemFunction, VisitorFunction
+from speed.job.coalescing import Coalescing
+from speed.job.functions import KeyedFunction
 from speed.job.jvm import new_object
+from speed.job.lifetime import Lifetime
+from speed.job.operators import KeyedOperator
 from speed.job.records import DEAD_LETTER, ITEM_HOP, ITEM_ROW, VISITOR_ROW, Tag
 from speed.job.settings import JobSettings
+from speed.job.sources import read_interactions
 from speed.job.steps import ItemStep, VisitorStep
+from speed.tombstones import HEADER
 
 BYTES: Final = Types.PRIMITIVE_ARRAY(Types.BYTE())
 """The only type at the border to Python: bytes pass it as they are."""
 
+ITEM_SLOTS: Final = "item"
 
-def build(environment: StreamExecutionEnvironment, settings: JobSettings) -> None:
-    """Wire the whole job. Names are the identity of the operators in a checkpoint: renaming one forgets its state."""
-    topics, policies = settings.topics, settings.policies
-    interactions = read_topic(environment, settings, topics.interactions)
-    visitors = by_key(interactions).process(VisitorFunction(VisitorStep(policies, topics.interactions)), BYTES)
+
+def build(environment: StreamExecutionEnvironment, settings: JobSettings, start_at_ms: int | None) -> None:
+    """Wire the whole job; without a state it starts at `start_at_ms` of the log.
+
+    Names are the identity of the operators in a checkpoint: renaming one forgets its state. The item operator has a
+    slot of its own, so that it can run in a process of its own: in one process two Python operators share one
+    interpreter lock.
+    """
+    topics = settings.topics
+    interactions = read_interactions(environment, settings, start_at_ms)
+    visitors = by_key(interactions).process(KeyedFunction(visitor_operator(settings), "visitor"), BYTES)
     visitors = visitors.name("visitor").uid("visitor")
     write_topic(records_of(visitors, VISITOR_ROW), settings, topics.visitor_states)
     write_topic(records_of(visitors, DEAD_LETTER), settings, topics.dead_letters)
-    items = by_key(records_of(visitors, ITEM_HOP)).process(ItemFunction(ItemStep(policies)), BYTES)
-    items = items.name("item").uid("item")
+    items = by_key(records_of(visitors, ITEM_HOP)).process(KeyedFunction(item_operator(settings), "item"), BYTES)
+    items = items.name("item").uid("item").slot_sharing_group(ITEM_SLOTS)
     write_topic(records_of(items, ITEM_ROW), settings, topics.item_states)
 
 
-def read_topic(environment: StreamExecutionEnvironment, settings: JobSettings, topic: str) -> DataStream:
-    """Row(key, packed record) of a topic: from the checkpoint's offsets, without one from the earliest."""
-    builder = (
-        KafkaSource.builder()
-        .set_bootstrap_servers(settings.bootstrap)
-        .set_topics(topic)
-        .set_group_id(settings.group_id)
-        .set_starting_offsets(KafkaOffsetsInitializer.earliest())
-        .set_property("fetch.max.wait.ms", "10")
-        .set_property("partition.discovery.interval.ms", "30000")
-    )
-    builder._j_builder.setDeserializer(new_object("firth.RecordDeserializer"))
-    return environment.from_source(builder.build(), WatermarkStrategy.no_watermarks(), topic).uid("interactions")
+def visitor_operator(settings: JobSettings) -> KeyedOperator:
+    """Keyed by the key of the Kafka record. A row is held back only while the job is behind."""
+    policies = settings.policies
+    coalescing = Coalescing(settings.visitor_period_ms, settings.fresh_ms)
+    return KeyedOperator(VisitorStep(policies, settings.topics.interactions), coalescing, Lifetime(policies.bucket))
+
+
+def item_operator(settings: JobSettings) -> KeyedOperator:
+    """Keyed by item. A popular item would write its whole row with every click of anybody: its rows always wait."""
+    policies = settings.policies
+    return KeyedOperator(ItemStep(policies), Coalescing(settings.item_period_ms), Lifetime(policies.bucket))
 
 
 def by_key(rows: DataStream) -> KeyedStream:
@@ -65,7 +75,7 @@ def write_topic(rows: DataStream, settings: JobSettings, topic: str) -> None:
     """Sink with at-least-once delivery: a row is an upsert by offset, so its readers pass over what they have seen."""
     builder = KafkaSink.builder()._j_builder
     builder.setBootstrapServers(settings.bootstrap)
-    builder.setRecordSerializer(new_object("firth.RecordSerializer", topic))
+    builder.setRecordSerializer(new_object("firth.RecordSerializer", topic, HEADER))
     builder.setDeliveryGuarantee(DeliveryGuarantee.AT_LEAST_ONCE._to_j_delivery_guarantee())
     builder.setProperty("linger.ms", "2")
     builder.setProperty("max.request.size", str(DEAD_LETTER_BYTES_MAX))

@@ -3,11 +3,11 @@ package firth;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
-import java.util.function.BiConsumer;
 import org.apache.flink.api.common.functions.FlatMapFunction;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.java.typeutils.ResultTypeQueryable;
 import org.apache.flink.types.Row;
+import org.apache.flink.types.RowKind;
 import org.apache.flink.util.Collector;
 
 /**
@@ -16,24 +16,14 @@ import org.apache.flink.util.Collector;
  */
 public final class Frame {
   private static final int HEAD_BYTES = 9;
+  private static final int TOMBSTONE = 0x80;
 
   private Frame() {}
 
-  static void forEach(byte[] frame, int tag, BiConsumer<byte[], byte[]> take) {
-    ByteBuffer head = ByteBuffer.wrap(frame).order(ByteOrder.LITTLE_ENDIAN);
-    int at = 0;
-    while (at < frame.length) {
-      int key = at + HEAD_BYTES;
-      int value = key + head.getInt(at + 1);
-      int end = value + head.getInt(at + 5);
-      if (frame[at] == tag) {
-        take.accept(Arrays.copyOfRange(frame, key, value), Arrays.copyOfRange(frame, value, end));
-      }
-      at = end;
-    }
-  }
-
-  /** The records with one tag as Row(key, value), keyed like records of Kafka: for a further keyed operator or a sink. */
+  /**
+   * The records with one tag as Row(key, value), keyed like records of Kafka: for a further keyed operator or a sink. A
+   * tombstone, whose tag has the highest bit set, is a row of the kind DELETE.
+   */
   public static final class RecordsOf implements FlatMapFunction<byte[], Row>, ResultTypeQueryable<Row> {
     private static final long serialVersionUID = 1L;
     private final int tag;
@@ -44,7 +34,19 @@ public final class Frame {
 
     @Override
     public void flatMap(byte[] frame, Collector<Row> out) {
-      forEach(frame, tag, (key, value) -> out.collect(Row.of(RecordDeserializer.stateKey(key), value)));
+      ByteBuffer head = ByteBuffer.wrap(frame).order(ByteOrder.LITTLE_ENDIAN);
+      int at = 0;
+      while (at < frame.length) {
+        int key = at + HEAD_BYTES;
+        int value = key + head.getInt(at + 1);
+        int end = value + head.getInt(at + 5);
+        if ((frame[at] & ~TOMBSTONE & 0xFF) == tag) {
+          RowKind kind = (frame[at] & TOMBSTONE) == 0 ? RowKind.INSERT : RowKind.DELETE;
+          String stateKey = RecordDeserializer.stateKey(Arrays.copyOfRange(frame, key, value));
+          out.collect(Row.ofKind(kind, stateKey, Arrays.copyOfRange(frame, value, end)));
+        }
+        at = end;
+      }
     }
 
     @Override

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 
 import pytest
 
-from domain.policies import AdmissionPolicy, Policies
-from domain.states import decode_row
+from domain.policies import DAY_MS, AdmissionPolicy, Policies
+from domain.states import decode_row, encode_row
 from schemas.errors import Reason
 from schemas.events import DeadLetter, InteractionEvent, decode, encode
 from schemas.topics import DEAD_LETTER_BYTES_MAX
-from speed.job.records import DEAD_LETTER, ITEM_HOP, ITEM_ROW, VISITOR_ROW, SourceRecord, pack_source, read_frame
-from speed.job.steps import RAW_BYTES_MAX, ItemStep, VisitorStep
+from speed.job.records import (
+    DEAD_LETTER,
+    ITEM_HOP,
+    ITEM_ROW,
+    VISITOR_ROW,
+    SourceRecord,
+    pack_record,
+    pack_source,
+    read_frame,
+)
+from speed.job.steps import ADMITTED, DUPLICATE, LATE, RAW_BYTES_MAX, ItemStep, Taken, VisitorStep
 from tests.builders import START_MS, interaction, stamp
+from tests.unit.speed.job.keyed_memory import Memory
 
 
-@dataclass
-class Memory:
-    """The state of one key."""
-
-    blob: bytes | None = None
-
-    def value(self) -> bytes | None:
-        return self.blob
-
-    def update(self, blob: bytes) -> None:
-        self.blob = blob
+def frame_of(step: VisitorStep | ItemStep, taken: Taken) -> list[tuple[int, bytes, bytes]]:
+    """All that follows from a record when nothing is held back."""
+    row = b"" if taken.row is None else pack_record(step.row_tag, taken.key, encode_row(taken.row))
+    return read_frame(row + taken.rest)
 
 
 class Visitors:
@@ -41,7 +43,8 @@ class Visitors:
     def send(self, value: bytes | None, *, key: bytes | None = b"ada") -> dict[int, tuple[bytes, bytes]]:
         record = SourceRecord(stamp(offset=self._offset), key, value)
         self._offset += 1
-        return {tag: (key, value) for tag, key, value in read_frame(self._step.take(pack_source(record), self.memory))}
+        self.taken = self._step.take(pack_source(record), self.memory)
+        return {tag: (key, value) for tag, key, value in frame_of(self._step, self.taken)}
 
     def click(self, event: InteractionEvent) -> dict[int, tuple[bytes, bytes]]:
         return self.send(encode(event), key=event.visitor_id.encode())
@@ -61,7 +64,8 @@ def test_an_admitted_click_leaves_as_a_visitor_row_and_hops_to_its_item() -> Non
 
 def test_the_hop_becomes_the_row_of_the_item() -> None:
     hop = Visitors().click(interaction(item="book"))[ITEM_HOP][1]
-    ((tag, key, value),) = read_frame(ItemStep(Policies()).take(hop, Memory()))
+    step = ItemStep(Policies())
+    ((tag, key, value),) = frame_of(step, step.take(hop, Memory()))
     assert (tag, key) == (ITEM_ROW, b"book")
     assert decode_row(value).buckets[0].states["counts"] == {"view": 1}
 
@@ -152,3 +156,41 @@ def test_a_bucket_full_of_the_largest_values_can_still_be_kept() -> None:
     ]
     *_, sent = [visitors.click(purchase) for purchase in purchases]
     assert decode_row(sent[VISITOR_ROW][1]).buckets[0].states["spend"] < 1 << 63
+
+
+def test_what_became_of_a_record_is_counted_by_name() -> None:
+    visitors = Visitors(Policies(admission=AdmissionPolicy(admitted_max=2)))
+    counted = []
+    for event in (
+        interaction("e1"),
+        interaction("e1"),
+        interaction("e2", at_ms=START_MS - 2 * DAY_MS),
+        interaction("e3"),
+    ):
+        visitors.click(event)
+        counted.append(visitors.taken.counted)
+    visitors.send(b"")
+    assert [*counted, visitors.taken.counted] == [
+        (ADMITTED,),
+        (DUPLICATE,),
+        (ADMITTED, LATE),
+        (Reason.FLOOD,),
+        (Reason.MALFORMED,),
+    ]
+
+
+def test_a_late_event_still_counts_in_its_bucket() -> None:
+    visitors = Visitors()
+    visitors.click(interaction("e1"))
+    sent = visitors.click(interaction("e2", at_ms=START_MS - 2 * DAY_MS))
+    row = decode_row(sent[VISITOR_ROW][1])
+    assert row.buckets[0].states["interactions"] == 2
+    assert len(row.visits) == 1
+
+
+def test_the_first_record_of_a_key_begins_its_state() -> None:
+    visitors = Visitors()
+    visitors.click(interaction("e1"))
+    assert visitors.taken.is_new
+    visitors.click(interaction("e2"))
+    assert not visitors.taken.is_new

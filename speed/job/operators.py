@@ -1,0 +1,82 @@
+"""A keyed operator without Flink: a step, the pace at which its rows leave, and the end of its states."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from domain.states import Row, encode_row
+from speed.job.coalescing import Coalescing
+from speed.job.lifetime import Lifetime
+from speed.job.records import TOMBSTONE, pack_record
+from speed.job.steps import ItemStep, KeyedBytes, VisitorStep
+from speed.tombstones import encode_offsets
+
+CLEARED: Final = "cleared"
+"""What is counted when a state goes."""
+
+
+class Timers(Protocol):
+    """Flink's timer service for the current key: one timer an instant, however often it is set."""
+
+    def register_processing_time_timer(self, timestamp: int) -> None: ...
+
+
+class Counts(Protocol):
+    """Counts what happened, by name."""
+
+    def __call__(self, name: str, /) -> None: ...
+
+
+class KeyedOperator:
+    """Takes the records of each key and answers with frames; empty when nothing leaves.
+
+    Each key has at most two timers. The lowest bit of their instant tells them apart, across restarts too: an even one
+    lets a row leave that waits, an odd one looks whether the state has reached its end.
+    """
+
+    def __init__(self, step: VisitorStep | ItemStep, coalescing: Coalescing, lifetime: Lifetime) -> None:
+        self._step = step
+        self._coalescing = coalescing
+        self._lifetime = lifetime
+
+    def take(self, raw: bytes, state: KeyedBytes, timers: Timers, count: Counts, now_ms: int) -> bytes:
+        """The frame that follows from one record. Hops and dead letters are never held back."""
+        taken = self._step.take(raw, state)
+        for name in taken.counted:
+            count(name)
+        row = taken.row
+        if row is None:
+            return taken.rest
+        self._lifetime.advance(taken.received_at_ms)
+        if taken.is_new:
+            self._watch(taken.key, row, timers, now_ms)
+        turn = self._coalescing.take(taken.key, taken.received_at_ms, now_ms)
+        if turn.leaves:
+            return self._pack(taken.key, row) + taken.rest
+        if turn.wake_at_ms is not None:
+            timers.register_processing_time_timer((turn.wake_at_ms + 1) & ~1)
+        return taken.rest
+
+    def wake(self, key: bytes, at_ms: int, state: KeyedBytes, timers: Timers, count: Counts, now_ms: int) -> bytes:
+        """The frame that follows from a timer that was set for `at_ms`."""
+        is_for_row = at_ms % 2 == 0
+        if is_for_row and not self._coalescing.wake(key, now_ms):
+            return b""
+        blob = state.value()
+        if blob is None:
+            return b""
+        row = self._step.row_in(blob)
+        if is_for_row:
+            return self._pack(key, row)
+        if not self._lifetime.is_over(row.received_at_ms):
+            self._watch(key, row, timers, now_ms)
+            return b""
+        state.clear()
+        count(CLEARED)
+        return pack_record(self._step.row_tag | TOMBSTONE, key, encode_offsets(row.offsets))
+
+    def _watch(self, key: bytes, row: Row, timers: Timers, now_ms: int) -> None:
+        timers.register_processing_time_timer(self._lifetime.wakes_at_ms(key, row.received_at_ms, now_ms) | 1)
+
+    def _pack(self, key: bytes, row: Row) -> bytes:
+        return pack_record(self._step.row_tag, key, encode_row(row))
