@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case "down":
             control.down(settings)
             return 0
+        case "restart":
+            control.restart(settings, options.names)
+            return 0
         case "status":
             return show_status(settings, as_json=options.json)
         case "logs":
@@ -54,6 +57,8 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--only", type=_names, default=(), metavar="NAME,…", help="only these and what they need")
     up.add_argument("--free-ports", action="store_true", help="take free ports and leave them in run/ports.env")
     commands.add_parser("down", help="stop everything that `up` started")
+    restart = commands.add_parser("restart", help="stop and start services of a running platform once")
+    restart.add_argument("names", nargs="+", choices=[service.name for service in SERVICES], metavar="NAME")
     status = commands.add_parser("status", help="show what runs")
     status.add_argument("--json", action="store_true", help="for programs")
     logs = commands.add_parser("logs", help="show the log of a service")

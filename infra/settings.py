@@ -148,6 +148,11 @@ class Settings(BaseSettings):
         return self.state_dir / "artifacts"
 
     @property
+    def flink_dir(self) -> Path:
+        """Checkpoints and savepoints of the speed job."""
+        return self.state_dir / "flink"
+
+    @property
     def registry_path(self) -> Path:
         """Feast's registry file."""
         return self.state_dir / "registry.db"

@@ -59,6 +59,24 @@ def up(settings: Settings, names: Sequence[str] = (), *, free_ports: bool = Fals
     say(f"up: {len(records)} services in {time.monotonic() - started:.1f} s")
 
 
+def restart(settings: Settings, names: Sequence[str], *, say: Say = say_now) -> None:
+    """Stop and start the named services once; return when they are ready again. What needs them runs on.
+
+    Raises:
+        DependencyError: no supervisor runs, or a service failed.
+        ConfigurationError: a name is not in the table.
+    """
+    folder = RunFolder(settings.run_dir)
+    services = [service for service in with_dependencies(names) if service.name in names]
+    with folder.deciding():
+        if not folder.is_supervised():
+            raise DependencyError("supervisor", "none is running", "start the platform: `python -m infra up`")
+        request = _ask_for(folder, services, restart=tuple(names))
+    for record in _settled(folder, services, request, say):
+        if record.state in HOPELESS:
+            raise DependencyError(record.service, record.detail, "repair it and run `python -m infra up`")
+
+
 def down(settings: Settings, *, say: Say = say_now) -> None:
     """Stop everything, in reverse order; also what a killed supervisor left. Nothing of ours runs afterwards."""
     folder = RunFolder(settings.run_dir)
@@ -121,14 +139,22 @@ def _memory_bytes(processes: Sequence[psutil.Process]) -> int:
     return total
 
 
-def _ask_for(folder: RunFolder, services: Sequence[Service]) -> int:
+def _ask_for(folder: RunFolder, services: Sequence[Service], *, restart: tuple[str, ...] = ()) -> int:
     """Leave a request for the supervisor; one that runs keeps what it was asked for before."""
     before = folder.request()
     kept = before.services if before is not None and folder.is_supervised() else ()
     number = before.number + 1 if before is not None else 0
     names = {*kept, *(service.name for service in services)}
-    folder.write_request(Request(number, tuple(service.name for service in SERVICES if service.name in names)))
+    wanted = tuple(service.name for service in SERVICES if service.name in names)
+    folder.write_request(Request(number, wanted, (*_not_taken_up(folder, before), *restart)))
     return number
+
+
+def _not_taken_up(folder: RunFolder, before: Request | None) -> tuple[str, ...]:
+    """The restarts of a request that the supervisor has not seen yet."""
+    supervisor = folder.supervisor()
+    is_seen = before is None or supervisor is None or supervisor.request >= before.number
+    return () if before is None or is_seen else before.restart
 
 
 def _start_supervisor(settings: Settings, folder: RunFolder, free_ports: bool) -> None:

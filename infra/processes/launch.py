@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from infra.processes import tether
 from infra.processes.identity import ProcessIdentity, kill_session, stop_session
@@ -120,6 +120,14 @@ def launch(command: Command) -> Child:
             start_new_session=True,
         )
     return Child(command, process, log_start)
+
+
+def become(command: Command) -> NoReturn:
+    """Turn this process into the command, in the foreground. Raises ConfigurationError when a port of it is taken."""
+    for port in command.ports:
+        port.refuse_if_taken()
+    os.chdir(PROJECT_ROOT)
+    os.execve(command.argv[0], command.argv, {**os.environ, **command.environment})
 
 
 def bound_log(path: Path) -> None:

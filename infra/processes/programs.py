@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,15 +34,20 @@ def features(settings: Settings) -> Command:
 
 
 def speed(settings: Settings) -> Command:
-    """The Flink job, in its own Python environment, told its few settings in a file."""
-    job_file = settings.run_dir / "speed-job.json"
+    """The Flink job: what the supervisor starts, and `python -m speed run` becomes."""
+    return flink_job("speed", settings, speed_job(settings))
+
+
+def flink_job(name: str, settings: Settings, job: Mapping[str, Any]) -> Command:
+    """A Flink job in its own Python environment, told its few settings in a file; see `speed_job`."""
+    job_file = settings.run_dir / f"{name}-job.json"
     job_file.parent.mkdir(parents=True, exist_ok=True)
-    job_file.write_text(json.dumps(speed_job(settings), indent=2) + "\n")
-    port = settings.flink.rest_port
+    job_file.write_text(json.dumps(job, indent=2) + "\n")
+    port = job["rest_port"]
     return Command(
-        name="speed",
+        name=name,
         argv=(str(_speed_python()), "-m", "speed.job", "--settings", str(job_file)),
-        log_path=settings.logs_dir / "speed.log",
+        log_path=settings.logs_dir / f"{name}.log",
         ready=FlinkJobRuns(LOOPBACK, port),
         ports=(ListenPort("FIRTH_FLINK__REST_PORT", LOOPBACK, port),),
         environment={
@@ -84,7 +89,9 @@ def speed_job(settings: Settings, jars: Sequence[Path] | None = None) -> dict[st
         "bootstrap": settings.kafka.bootstrap,
         "group_id": f"{prefix}firth-speed",
         "topics": {topic.name.replace("-", "_"): topic.named(prefix).name for topic in SPEED_TOPICS},
-        "checkpoint_dir": str(settings.state_dir / "flink" / "checkpoints"),
+        "checkpoint_dir": str(settings.flink_dir / "checkpoints"),
+        "savepoint_dir": str(settings.flink_dir / "savepoints"),
+        "artifacts_dir": str(settings.artifacts_dir),
         "rest_port": settings.flink.rest_port,
         "parallelism": settings.flink.parallelism,
         "checkpoint_interval_ms": settings.flink.checkpoint_interval_ms,

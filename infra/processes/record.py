@@ -57,10 +57,14 @@ class SupervisorRecord(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What shall run. A higher number than the last one taken up also retries what has failed."""
+    """What shall run, and what of it shall be stopped and started once.
+
+    A higher number than the last one taken up also retries what has failed.
+    """
 
     number: int
     services: tuple[str, ...]
+    restart: tuple[str, ...] = ()
 
 
 Record = TypeVar("Record", ServiceRecord, SupervisorRecord, Request)

@@ -73,6 +73,9 @@ class Supervisor:
         for service in with_dependencies(request.services, self._services):
             watch = self._watches.setdefault(service.name, Watch(service, self._settings, self._policy))
             watch.retry()
+        for name in request.restart:
+            if name in self._watches:
+                self._watches[name].restart()
         self._publish()
         self._request_taken = request.number
         self._introduce()

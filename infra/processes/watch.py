@@ -67,6 +67,12 @@ class Watch:
             self.child = None
         self._become(State.STOPPED, identity=None)
 
+    def restart(self) -> None:
+        """Stop it and let it start again. That was wished: it counts as no death."""
+        self.mark_stopping()
+        self.stop()
+        self._become(State.WAITING, detail="asked to start again")
+
     def _start_when_possible(self, now_ms: int, needed: Collection[ServiceRecord]) -> None:
         missing = [record for record in needed if record.state not in USABLE]
         hopeless = [record.service for record in missing if record.state in HOPELESS]

@@ -149,6 +149,26 @@ def test_a_killed_server_is_back_by_itself_with_its_data(terminal: Terminal) -> 
         assert client.get("kept") == b"1"
 
 
+def test_a_restart_brings_one_service_back_with_its_data_and_leaves_the_others_alone(terminal: Terminal) -> None:
+    terminal.up("redis", "topics")
+    before = terminal.status()
+    with closing(terminal.redis()) as client:
+        client.set("answer", "42")
+    done = terminal.run("restart", "redis")
+    assert done.returncode == 0, done.stderr
+    after = terminal.status()
+    assert (after["redis"].state, after["redis"].restarts) == ("ready", 0)
+    assert after["redis"].pid != before["redis"].pid
+    assert after["kafka"].pid == before["kafka"].pid
+    with closing(terminal.redis()) as client:
+        assert client.get("answer") == b"42"
+
+
+def test_a_restart_without_a_platform_names_the_remedy(terminal: Terminal) -> None:
+    done = terminal.run("restart", "redis")
+    assert (done.returncode, "python -m infra up" in done.stderr) == (69, True)
+
+
 def test_after_a_killed_supervisor_nothing_serves_and_up_repairs_it(terminal: Terminal) -> None:
     terminal.up("redis")
     supervisor = terminal.supervisor()

@@ -67,6 +67,18 @@ def test_a_killed_service_is_started_again(tmp_path: Path, watches: list[Watch])
     assert watch.record.restarts == 1
 
 
+def test_a_restart_that_was_asked_for_counts_as_no_death(tmp_path: Path, watches: list[Watch]) -> None:
+    watch = watch_over(instance_in(tmp_path), shell_service(tmp_path, SERVES), watches)
+    step_until(watch, State.READY)
+    first = watch.record.identity
+    assert first is not None
+    watch.restart()
+    assert not first.is_running()
+    step_until(watch, State.READY)
+    assert watch.record.identity != first
+    assert watch.record.restarts == 0
+
+
 def test_a_service_that_dies_again_and_again_is_given_up(tmp_path: Path, watches: list[Watch]) -> None:
     watch = watch_over(instance_in(tmp_path), shell_service(tmp_path, DIES_ONCE_READY), watches)
     step_until(watch, State.FAILED)
