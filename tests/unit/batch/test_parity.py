@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from batch.parity import Comparer, choose, published_cutoff_ms
+from batch.parity import choose
+from batch.parity_comparer import Comparer, Owed
 from batch.parity_findings import Parity
-from domain.artifacts import Manifest, point_to, write_manifest
 from domain.features import Entity
 from domain.policies import AdmissionPolicy, BucketPolicy, Policies, SessionPolicy
 from domain.reference import LogRecord
@@ -62,7 +61,7 @@ def stores_of(log: list[LogRecord], *, cutoffs: tuple[int, ...] = ()) -> StoresI
 
 def parity(stores: StoresInMemory, log: list[LogRecord], *, is_at_rest: bool = True) -> Parity:
     archived = LogInMemory(log, POLICIES)
-    comparer = Comparer(stores, archived, POLICIES)
+    comparer = Comparer(stores, archived, POLICIES, Owed())
     return comparer.run(choose(archived.keys(), None, random.Random(0)), is_at_rest=is_at_rest, limit_s=0)
 
 
@@ -80,11 +79,11 @@ def test_a_visitor_row_is_compared_at_its_own_offsets_while_traffic_goes_on() ->
     log = generated(1)
     stores = StoresInMemory(POLICIES)
     stores.stream.observe(log[:200])
-    comparer = Comparer(stores, LateLog(log[:150], log, POLICIES), POLICIES)
+    comparer = Comparer(stores, LateLog(log[:150], log, POLICIES), POLICIES, Owed())
     keys: list[tuple[Entity, str]] = [("visitor", f"v{number}") for number in range(8)]
     found = comparer.run(keys, is_at_rest=False, limit_s=0)
     assert (found.mismatches, found.unsettled) == (0, 0)
-    assert found.rows == 16
+    assert found.rows == 24
 
 
 class LateLog(LogInMemory):
@@ -103,9 +102,9 @@ def test_an_item_in_motion_is_unsettled_and_at_rest_a_mismatch() -> None:
     stores = StoresInMemory(POLICIES)
     stores.stream.observe(log[:2])
     late = LateLog(log[:2], log, POLICIES)
-    assert Comparer(stores, late, POLICIES).run([("item", "i")], is_at_rest=False, limit_s=0).unsettled == 1
+    assert Comparer(stores, late, POLICIES, Owed()).run([("item", "i")], is_at_rest=False, limit_s=0).unsettled == 1
     late = LateLog(log[:2], log, POLICIES)
-    found = Comparer(stores, late, POLICIES).run([("item", "i")], is_at_rest=True, limit_s=0)
+    found = Comparer(stores, late, POLICIES, Owed()).run([("item", "i")], is_at_rest=True, limit_s=0)
     assert (found.mismatches, found.worst[0].feature) == (1, "recent_offsets")
 
 
@@ -134,9 +133,10 @@ def test_a_row_that_expired_is_not_expected() -> None:
     log = [record_of(0)]
     stores = StoresInMemory(POLICIES)
     stores.publish(log, LIVE_FROM_MS + PERIOD_MS)
-    comparer = Comparer(stores, LogInMemory(log, POLICIES), POLICIES, since_ms=LIVE_FROM_MS + 1)
+    owed = Owed(session_since_ms=LIVE_FROM_MS + 1, recent_since_ms=LIVE_FROM_MS + 1)
+    comparer = Comparer(stores, LogInMemory(log, POLICIES), POLICIES, owed)
     found = comparer.run([("visitor", "ada"), ("item", "i")], is_at_rest=True, limit_s=0)
-    assert (found.rows, found.mismatches) == (2, 0)
+    assert (found.rows, found.mismatches, found.history_gaps) == (4, 0, 0)
 
 
 def test_a_key_that_batch_forgot_is_unsettled_and_at_rest_a_mismatch() -> None:
@@ -145,7 +145,7 @@ def test_a_key_that_batch_forgot_is_unsettled_and_at_rest_a_mismatch() -> None:
     stores.forget_history("visitor", "v3")
     assert parity(stores, log, is_at_rest=False).unsettled == 1
     found = parity(stores, log)
-    assert [(one.feature, one.key) for one in found.worst] == [("covered_to_ms", "v3")]
+    assert [(one.feature, one.key) for one in found.worst] == [("cutoff_ms", "v3")]
 
 
 def test_a_batch_row_that_is_lost_is_not_forgotten_when_all_other_rows_are_compared() -> None:
@@ -154,8 +154,8 @@ def test_a_batch_row_that_is_lost_is_not_forgotten_when_all_other_rows_are_compa
     stores.forget_history("visitor", "v3")
     archived = LogInMemory(log, POLICIES)
     keys = choose(archived.keys(), None, random.Random(0))
-    found = Comparer(stores, archived, POLICIES).run(keys, is_at_rest=True, limit_s=0.01)
-    assert [(one.feature, one.key) for one in found.worst] == [("covered_to_ms", "v3")]
+    found = Comparer(stores, archived, POLICIES, Owed()).run(keys, is_at_rest=True, limit_s=0.01)
+    assert [(one.feature, one.key) for one in found.worst] == [("cutoff_ms", "v3")]
 
 
 @pytest.mark.parametrize("is_at_rest", [False, True])
@@ -163,18 +163,9 @@ def test_a_lost_batch_row_of_a_published_run_is_a_mismatch_even_when_no_other_ro
     log = generated(2)
     stores = stores_of(log, cutoffs=(LIVE_FROM_MS,))
     stores.forget_history("visitor", "v3")
-    comparer = Comparer(stores, LogInMemory(log, POLICIES), POLICIES, published_ms=LIVE_FROM_MS)
+    comparer = Comparer(stores, LogInMemory(log, POLICIES), POLICIES, Owed(published_ms=LIVE_FROM_MS))
     found = comparer.run([("visitor", "v3")], is_at_rest=is_at_rest, limit_s=0.01)
-    assert [(one.feature, one.expected) for one in found.worst] == [("covered_to_ms", LIVE_FROM_MS)]
-
-
-def test_what_is_published_is_read_from_the_current_artifact(tmp_path: Path) -> None:
-    assert published_cutoff_ms(tmp_path) == 0
-    point_to(tmp_path, "one")
-    assert published_cutoff_ms(tmp_path) == 0
-    (tmp_path / "one").mkdir()
-    write_manifest(tmp_path / "one", Manifest("one", 2, LIVE_FROM_MS, 1, "", {}, {}, {}))
-    assert published_cutoff_ms(tmp_path) == LIVE_FROM_MS
+    assert [(one.feature, one.expected) for one in found.worst] == [("cutoff_ms", LIVE_FROM_MS)]
 
 
 @pytest.mark.parametrize(("cutoffs", "are_gapped"), [((), True), ((LIVE_FROM_MS + 5 * PERIOD_MS,), False)])
@@ -215,23 +206,6 @@ def test_one_cell_off_by_one_is_named_with_both_values(entity: Entity, key: str,
         assert worst[0].feature == column
     else:
         assert [(one.feature, one.key, one.expected, one.actual) for one in worst] == [(column, key, right, right + 1)]
-
-
-def test_a_stream_with_another_session_gap_is_found() -> None:
-    log = [record_of(number, at_ms=LIVE_FROM_MS + number * 20_000) for number in range(3)]
-    wrong = Policies(bucket=POLICIES.bucket, session=SessionPolicy(gap_ms=19_999), admission=POLICIES.admission)
-    stores = StoresInMemory(wrong)
-    stores.stream.observe(log)
-    assert "session_length" in {one.feature for one in parity(stores, log).worst}
-
-
-def test_a_stream_that_forgets_duplicates_is_found() -> None:
-    log = [record_of(0), record_of(1)]
-    twice = LogRecord(log[0].event, stamp(LIVE_FROM_MS + 2, offset=2))
-    stores = StoresInMemory(POLICIES)
-    stores.stream.observe([*log, LogRecord(interaction("other", visitor="ada", item="i"), twice.stamp)])
-    found = parity(stores, [*log, twice])
-    assert {"interactions", "counts_values"} <= {one.feature for one in found.worst}
 
 
 def test_a_sample_has_as_many_visitors_and_items_as_there_are() -> None:
