@@ -44,7 +44,7 @@ def archive(settings: Settings, options: argparse.Namespace) -> int:
     else:
         metrics.export("archiver", settings.metrics.archiver_port)
         done = archive_until(_stop_on_signal(), settings, heartbeat_path(settings.run_dir, "archiver"))
-    _tell({"rows": done.rows, "commits": done.commits, "overtaken": done.overtaken, "refused": dict(done.refused)})
+    _tell({table: dataclasses.asdict(archived) for table, archived in done.items()})
     return 0
 
 
@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     root = argparse.ArgumentParser(prog="python -m batch", description=__doc__)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    archiving = commands.add_parser("archive", help="copy the interactions topic into the lake, until stopped")
+    archiving = commands.add_parser("archive", help="copy interactions and impressions into the lake, until stopped")
     archiving.add_argument("--once", "--until-end", action="store_true", help="stop when all that is there is archived")
     importing = commands.add_parser(
         "import", help="bring a file of history into the lake: Parquet, CSV, TSV or JSON lines"

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import pyarrow.compute as pc
 
-from batch.lake.archiver import archive_to_end, closed_cutoff, now_ms
-from batch.lake.table import Lake
+from batch.lake.archiver import archive_to_end, now_ms
+from batch.lake.impressions import IMPRESSIONS
+from batch.lake.interactions import INTERACTIONS
+from batch.lake.layout import Layout
+from batch.lake.table import Lake, open_table
+from batch.lake.table_archiver import closed_cutoff
 from infra.settings import Settings
 from schemas.errors import ConfigurationError, DependencyError
-from schemas.topics import INTERACTIONS
+
+log = logging.getLogger(__name__)
 
 
 class NothingClosed(ConfigurationError):
@@ -49,12 +56,14 @@ class NotClosed(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What is below a cutoff, in one version of the lake."""
+    """What is below a cutoff, in one version of each table of the lake."""
 
     cutoff_ms: int
     lake_version: int
     first_bucket_ms: int
     records: int
+    impressions_version: int
+    impressions: int
 
 
 def cut_log(settings: Settings, wanted_ms: int | None = None) -> Cut:
@@ -63,19 +72,27 @@ def cut_log(settings: Settings, wanted_ms: int | None = None) -> Cut:
     Raises:
         NothingClosed, NotClosed, EmptyLog: with what to do about it.
     """
-    lake = Lake.open(settings.lake_dir, settings.policies.bucket)
-    closed_ms = _closed_ms(settings, lake)
+    lake, impressions = open_table(settings, INTERACTIONS), open_table(settings, IMPRESSIONS)
+    closed_ms = _closed_ms(settings, lake, impressions)
     cutoff_ms = closed_ms if wanted_ms is None else wanted_ms
     if cutoff_ms > closed_ms:
         raise NotClosed(cutoff_ms, f"the newest bucket to be closed ended at {_clock(closed_ms)}")
     if cutoff_ms % settings.policies.bucket.period_ms:
         raise NotClosed(cutoff_ms, f"it lies within a bucket of {settings.policies.bucket.period_ms} ms")
-    files = lake.file_statistics()
+    first_bucket_ms, records = _below(lake, cutoff_ms)
+    if first_bucket_ms is None:
+        raise EmptyLog(cutoff_ms)
+    _, shown = _below(impressions, cutoff_ms)
+    return Cut(cutoff_ms, lake.version, first_bucket_ms, records, impressions.version, shown)
+
+
+def _below(table: Lake, cutoff_ms: int) -> tuple[int | None, int]:
+    """The first bucket with a row below the cutoff, if any, and how many rows are there."""
+    files = table.file_statistics()
     below = files.filter(pc.less(files["partition.bucket_ms"], cutoff_ms)) if files.num_rows else files
     if not below.num_rows:
-        raise EmptyLog(cutoff_ms)
-    first_bucket_ms = pc.min(below["partition.bucket_ms"]).as_py()
-    return Cut(cutoff_ms, lake.version, first_bucket_ms, pc.sum(below["num_records"]).as_py())
+        return None, 0
+    return pc.min(below["partition.bucket_ms"]).as_py(), pc.sum(below["num_records"]).as_py()
 
 
 def end_of(day: date) -> int:
@@ -84,23 +101,30 @@ def end_of(day: date) -> int:
     return int(midnight.timestamp()) * 1000
 
 
-def _closed_ms(settings: Settings, lake: Lake) -> int:
-    """The newest cutoff; when the archiver is behind and the broker answers, the log is archived to its end first."""
-    topic = INTERACTIONS.named(settings.kafka.topic_prefix).name
-    policy, grace_ms = settings.policies.bucket, settings.batch.closing_grace_ms
-    closed_ms = closed_cutoff(lake, topic, policy, grace_ms)
-    if closed_ms is None or closed_ms < policy.last_closed_end(now_ms(), grace_ms):
+def _closed_ms(settings: Settings, lake: Lake, impressions: Lake) -> int:
+    """Where both tables are closed; when the archiver is behind and the broker answers, the log is archived first.
+
+    A lake from before impressions were archived has never passed a mark of theirs. While no broker answers it is cut
+    without them; afterwards the first archiver brings what Kafka still has.
+    """
+    newest_ms = settings.policies.bucket.last_closed_end(now_ms(), settings.batch.closing_grace_ms)
+    closed_ms, shown_ms = _closed_in(settings, lake, INTERACTIONS), _closed_in(settings, impressions, IMPRESSIONS)
+    if closed_ms is None or shown_ms is None or min(closed_ms, shown_ms) < newest_ms:
         try:
             archive_to_end(settings)
-        except DependencyError:
-            if closed_ms is None:
-                raise NothingClosed from None
-            return closed_ms
-        lake.refresh()
-        closed_ms = closed_cutoff(lake, topic, policy, grace_ms)
+        except DependencyError as error:
+            log.warning("log.unread", extra={"problem": str(error)})
+        for table in (lake, impressions):
+            table.refresh()
+        closed_ms, shown_ms = _closed_in(settings, lake, INTERACTIONS), _closed_in(settings, impressions, IMPRESSIONS)
     if closed_ms is None:
         raise NothingClosed
-    return closed_ms
+    return closed_ms if shown_ms is None else min(closed_ms, shown_ms)
+
+
+def _closed_in(settings: Settings, table: Lake, layout: Layout[Any]) -> int | None:
+    topic = layout.topic.named(settings.kafka.topic_prefix).name
+    return closed_cutoff(table, topic, settings.policies.bucket, settings.batch.closing_grace_ms)
 
 
 def _clock(at_ms: int) -> str:

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from domain.slates import Degradation, Source
 from schemas.errors import Reason
-from schemas.topics import ITEM_STATES, ITEMS
+from schemas.topics import IMPRESSIONS, INTERACTIONS, ITEM_STATES, ITEMS
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -38,7 +38,8 @@ STAGES: Final = ("hydrate", "retrieve", "filter", "score", "compose")
 VERDICTS: Final = ("accepted", "rejected", "unconfirmed")
 SPEED_VIEWS: Final = ("visitor_session", "visitor_recent", "item_trend")
 FOLLOWED: Final = (ITEMS.name, ITEM_STATES.name)
-WRITE_OUTCOMES: Final = ("written", "outdated")
+ARCHIVED: Final = (INTERACTIONS.name, IMPRESSIONS.name)
+WRITE_OUTCOMES: Final = ("written", "outdated", "removed")
 
 
 class Labelled(Protocol):
@@ -118,13 +119,19 @@ WRITER_LAG: Final = Gauge("firth_writer_lag_records", "Changelog records not yet
 WRITER_REBUILDS: Final = Counter("firth_writer_rebuilds_total", "Times a wiped store was filled again from the start.")
 
 # --- batch: the archiver (a daily run tells of itself in its record and its log) ---
-ARCHIVER_ROWS: Final = Counter("firth_archiver_rows_total", "Interactions committed to the lake.")
-ARCHIVER_COMMIT_SECONDS: Final = Histogram(
-    "firth_archiver_commit_seconds", "Time to commit one batch to the lake.", buckets=WORK_SECONDS
+ARCHIVER_ROWS: Final = _with_all(
+    Counter("firth_archiver_rows_total", "Records committed to a table of the lake.", ["table"]), ARCHIVED
 )
-ARCHIVER_LAG: Final = Gauge("firth_archiver_lag_records", "Interactions not yet in the lake.")
+ARCHIVER_COMMIT_SECONDS: Final = _with_all(
+    Histogram("firth_archiver_commit_seconds", "Time to commit one batch.", ["table"], buckets=WORK_SECONDS), ARCHIVED
+)
+ARCHIVER_LAG: Final = _with_all(
+    Gauge("firth_archiver_lag_records", "Records of a topic that are not yet in its table.", ["table"]), ARCHIVED
+)
 ARCHIVER_DEAD_LETTERS: Final = _with_all(
-    Counter("firth_archiver_dead_letters_total", "Records of the log that are not admitted.", ["reason"]), Reason
+    Counter("firth_archiver_dead_letters_total", "Records that are not archived.", ["table", "reason"]),
+    ARCHIVED,
+    Reason,
 )
 
 # --- parity: stored features against a recomputation from the log ---

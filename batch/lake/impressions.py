@@ -59,7 +59,7 @@ def read_slates_with(lake: Lake, items: Collection[str], cutoff_ms: int) -> list
         for slate_id, shown in zip(batch["slate_id"].to_pylist(), batch["items"].to_pylist(), strict=True):
             if not wanted.isdisjoint(shown):
                 slates.add(slate_id)
-    return to_records(lake.read(where=below & ds.field("slate_id").isin(list(slates))))
+    return to_records(lake.read(where=below & ds.field("slate_id").isin(pa.array(sorted(slates), pa.string()))))
 
 
 def _screen(key: str, raw: bytes, stamp: Stamp, _: AdmissionPolicy) -> ImpressionRecord:

@@ -13,7 +13,7 @@ from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from infra.settings import KafkaSettings
 from schemas.errors import ConsistencyError, DependencyError
-from schemas.topics import Topic, ISOLATION_LEVEL
+from schemas.topics import ISOLATION_LEVEL, Topic
 
 CONNECT_TIMEOUT_S: Final = 5.0
 POSITION_TIMEOUT_MS: Final = 1_000

@@ -6,19 +6,24 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from batch.lake.archiver import closed_cutoff
+from batch.lake.archiver import TABLES
 from batch.lake.interactions import HISTORY_PARTITION
-from batch.lake.source import InteractionLog
-from batch.lake.table import Lake, offset_mark, through_mark
+from batch.lake.layout import Layout
+from batch.lake.source import TopicLog
+from batch.lake.table import Lake, offset_mark, open_table, through_mark
+from batch.lake.table_archiver import closed_cutoff
 from infra.settings import Settings
 from schemas.errors import DependencyError
-from schemas.topics import INTERACTIONS
 
 
-def lake_status(settings: Settings) -> dict[str, Any]:
-    """Counts from the table's log alone; `lag` is null while the broker is away."""
-    policy, topic = settings.policies.bucket, INTERACTIONS.named(settings.kafka.topic_prefix).name
-    lake = Lake.open(settings.lake_dir, policy)
+def lake_status(settings: Settings) -> dict[str, dict[str, Any]]:
+    """By table, counts from its log alone; `partitions` says why the broker did not tell, while it is away."""
+    return {layout.name: _table_status(settings, layout) for layout in TABLES}
+
+
+def _table_status(settings: Settings, layout: Layout[Any]) -> dict[str, Any]:
+    policy, topic = settings.policies.bucket, layout.topic.named(settings.kafka.topic_prefix).name
+    lake = open_table(settings, layout)
     files = lake.file_statistics()
     history = files.filter(pc.equal(files["max.partition"], HISTORY_PARTITION))
     starts = pc.min_max(files["partition.bucket_ms"]).as_py()
@@ -32,14 +37,14 @@ def lake_status(settings: Settings) -> dict[str, Any]:
         "last_bucket_ms": starts["max"],
         "archived_through_ms": lake.progress(through_mark(topic)),
         "closed_cutoff_ms": closed_cutoff(lake, topic, policy, settings.batch.closing_grace_ms),
-        "partitions": _partitions(lake, topic, settings),
+        "partitions": _partitions(lake, topic, settings, layout),
     }
 
 
-def _partitions(lake: Lake, topic: str, settings: Settings) -> list[dict[str, int | None]] | str:
+def _partitions(lake: Lake, topic: str, settings: Settings, layout: Layout[Any]) -> list[dict[str, int | None]] | str:
     """One entry a partition, or why the broker did not tell."""
     try:
-        with InteractionLog(settings.kafka) as source:
+        with TopicLog(settings.kafka, layout.topic) as source:
             bounds = source.bounds()
     except DependencyError as error:
         return str(error)

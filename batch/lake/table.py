@@ -22,6 +22,7 @@ from typing import Any, Final
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from batch.lake.interactions import INTERACTIONS
 from batch.lake.layout import PARTITION_COLUMN, Layout
@@ -39,8 +40,9 @@ class Overtaken(PlatformError):
 class Lake:
     """The table at one version. `refresh` moves to the newest; `append` moves to the one that it wrote."""
 
-    def __init__(self, table: DeltaTable, schema: pa.Schema) -> None:
+    def __init__(self, table: DeltaTable, folder: Path, schema: pa.Schema) -> None:
         self._table = table
+        self._folder = folder
         self._schema = schema
 
     @classmethod
@@ -68,7 +70,7 @@ class Lake:
                 "put the period back, or start with another FIRTH_STATE_DIR and replay",
             )
         _add_columns(table, layout.schema)
-        return cls(table, layout.schema)
+        return cls(table, folder, layout.schema)
 
     @property
     def version(self) -> int:
@@ -110,17 +112,19 @@ class Lake:
 
     def read(self, columns: Sequence[str] | None = None, where: Any = None) -> pa.Table:
         """Rows as Arrow; `where` is a pyarrow dataset expression. All of it is held in memory."""
-        return self._table.to_pyarrow_dataset().to_table(
-            columns=None if columns is None else list(columns), filter=where
-        )
+        return self._dataset().to_table(columns=None if columns is None else list(columns), filter=where)
 
     def batches(self, columns: Sequence[str], where: Any) -> Iterator[pa.RecordBatch]:
         """The rows of `read`, some thousands at a time."""
-        yield from self._table.to_pyarrow_dataset().to_batches(columns=list(columns), filter=where)
+        yield from self._dataset().to_batches(columns=list(columns), filter=where)
 
     def file_statistics(self) -> pa.Table:
         """One row a file, with the number of its records and the bounds of its columns, from the log alone."""
         return pa.table(self._table.get_add_actions(flatten=True))
+
+    def _dataset(self) -> Any:
+        """The rows, read by Arrow itself: by way of deltalake's file system a process may abort when it ends."""
+        return self._table.to_pyarrow_dataset(filesystem=SubTreeFileSystem(str(self._folder), LocalFileSystem()))
 
 
 def open_table(settings: Settings, layout: Layout[Any]) -> Lake:

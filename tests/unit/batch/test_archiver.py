@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 import pytest
 from prometheus_client import REGISTRY
 
-from batch.lake.archiver import Archiver, closed_cutoff
-from batch.lake.interactions import to_records
+from batch.lake.interactions import INTERACTIONS, to_records
 from batch.lake.table import Lake, offset_mark
+from batch.lake.table_archiver import TableArchiver, closed_cutoff
 from domain.policies import BucketPolicy, Policies
 from domain.reference import LogRecord
 from infra.settings import BatchSettings
 from schemas.errors import ConfigurationError, ConsistencyError, DependencyError
 from schemas.events import InteractionContext, encode
 from tests.builders import START_MS, interaction
+from tests.unit.batch.topic_in_memory import Clock, KafkaRecord, TopicInMemory
 
 PERIOD_MS = 60_000
 GRACE_MS = 5_000
@@ -28,75 +26,14 @@ BATCH = BatchSettings(archive_interval_ms=100, archive_rows_max=1_000, closing_g
 TOPIC = "interactions"
 
 
-@dataclass(frozen=True)
-class KafkaRecord:
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes
-    is_marker: bool = False
-    """A transaction's marker has an offset, and no consumer gives it out."""
-
-
-class LogInMemory:
-    """A topic of two partitions, and one reader's place in it."""
-
-    topic = TOPIC
-
-    def __init__(self, partitions: int = 2) -> None:
-        self.records: dict[int, list[KafkaRecord]] = {partition: [] for partition in range(partitions)}
-        self.starts: dict[int, int] = defaultdict(int)
-        self.is_away = False
-        self._positions: dict[int, int] = {}
-
-    def add(self, event_id: str, *, at_ms: int = START_MS, partition: int = 0, key: bytes = b"ada") -> None:
-        log = self.records[partition]
-        log.append(KafkaRecord(partition, len(log), at_ms, key, encode(interaction(event_id, at_ms=at_ms))))
-
-    def add_marker(self, *, partition: int = 0) -> None:
-        log = self.records[partition]
-        log.append(KafkaRecord(partition, len(log), START_MS, None, b"", is_marker=True))
-
-    def another_reader(self) -> LogInMemory:
-        reader = LogInMemory()
-        reader.records, reader.starts = self.records, self.starts
-        return reader
-
-    def bounds(self) -> dict[int, tuple[int, int]]:
-        if self.is_away:
-            raise DependencyError("kafka", "is away", "wait")
-        return {partition: (self.starts[partition], len(log)) for partition, log in self.records.items()}
-
-    def seek(self, positions: Mapping[int, int]) -> None:
-        self._positions = dict(positions)
-
-    def poll(self, timeout_ms: int, records_max: int) -> list[KafkaRecord]:
-        found = [one for log in self.records.values() for one in log if one.offset >= self._positions[one.partition]]
-        for one in found[:records_max]:
-            self._positions[one.partition] = one.offset + 1
-        return [one for one in found[:records_max] if not one.is_marker]
-
-    def positions(self) -> dict[int, int]:
-        return dict(self._positions)
-
-
-class Clock:
-    """A wall clock that stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.at_ms = START_MS
-
-    def __call__(self) -> int:
-        return self.at_ms
-
-
 def open_lake(folder: Path) -> Lake:
     return Lake.open(folder / "lake", POLICIES.bucket)
 
 
-def archiver(folder: Path, log: LogInMemory, clock: Clock | None = None, batch: BatchSettings = BATCH) -> Archiver:
-    return Archiver(open_lake(folder), log, POLICIES, batch, clock or Clock())
+def archiver(
+    folder: Path, log: TopicInMemory, clock: Clock | None = None, batch: BatchSettings = BATCH
+) -> TableArchiver:
+    return TableArchiver(open_lake(folder), INTERACTIONS, log, POLICIES, batch, clock or Clock())
 
 
 def archived_ids(folder: Path) -> list[str]:
@@ -107,10 +44,20 @@ def cutoff(folder: Path) -> int | None:
     return closed_cutoff(open_lake(folder), TOPIC, POLICIES.bucket, GRACE_MS)
 
 
+def lag_of(table: str) -> float | None:
+    return REGISTRY.get_sample_value("firth_archiver_lag_records", {"table": table})
+
+
 def test_a_row_is_the_record_that_it_was_made_of(tmp_path: Path) -> None:
-    log = LogInMemory()
+    log = TopicInMemory()
     context = InteractionContext(
-        categories=("a", "b"), price_micros=1, utc_offset_min=-60, device="tv", attributes={"x": 1, "y": 2.0, "z": None}
+        categories=("a", "b"),
+        price_micros=1,
+        utc_offset_min=-60,
+        device="tv",
+        source="critic",
+        weight=0.3,
+        attributes={"x": 1, "y": 2.0, "z": None},
     )
     full = interaction(
         "full", context=context, value=0.1, user_id="u", session_id="s", slate_id="l", position=3, personalise=False
@@ -125,7 +72,7 @@ def test_a_row_is_the_record_that_it_was_made_of(tmp_path: Path) -> None:
 
 
 def test_refused_records_are_counted_and_passed(tmp_path: Path) -> None:
-    log = LogInMemory()
+    log = TopicInMemory()
     log.add("good")
     log.add("stranger", key=b"eve")
     log.add("no-text", key=b"\xff")
@@ -140,7 +87,7 @@ def test_refused_records_are_counted_and_passed(tmp_path: Path) -> None:
 
 
 def test_markers_of_transactions_are_passed_and_hold_up_neither_the_end_nor_a_bucket(tmp_path: Path) -> None:
-    log, clock = LogInMemory(), Clock()
+    log, clock = TopicInMemory(), Clock()
     clock.at_ms = START_MS + PERIOD_MS + GRACE_MS
     log.add("e1")
     log.add_marker()
@@ -157,7 +104,7 @@ def test_markers_of_transactions_are_passed_and_hold_up_neither_the_end_nor_a_bu
 
 
 def test_a_broker_lost_between_the_records_and_their_positions_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    log = LogInMemory()
+    log = TopicInMemory()
     log.add("e1")
     log.add_marker()
     one, positions = archiver(tmp_path, log), log.positions
@@ -175,7 +122,7 @@ def test_a_broker_lost_between_the_records_and_their_positions_loses_and_doubles
 
 
 def test_running_again_changes_nothing(tmp_path: Path) -> None:
-    log = LogInMemory()
+    log = TopicInMemory()
     log.add("e1")
     archiver(tmp_path, log).run_to_end()
     version = open_lake(tmp_path).version
@@ -185,7 +132,7 @@ def test_running_again_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_more_than_a_buffer_takes_several_commits(tmp_path: Path) -> None:
-    log = LogInMemory()
+    log = TopicInMemory()
     for number in range(25):
         log.add(f"e{number:02d}", partition=number % 2)
     one = archiver(tmp_path, log, batch=BATCH.model_copy(update={"archive_rows_max": 10}))
@@ -195,24 +142,24 @@ def test_more_than_a_buffer_takes_several_commits(tmp_path: Path) -> None:
 
 
 def test_the_lag_falls_with_every_commit_and_leaves_out_what_expired(tmp_path: Path) -> None:
-    log, lags = LogInMemory(partitions=1), []
+    log, lags = TopicInMemory(partitions=1), []
     for number in range(25):
         log.add(f"e{number}")
     log.starts[0] = 5
     one, log_poll = archiver(tmp_path, log, batch=BATCH.model_copy(update={"archive_rows_max": 10})), log.poll
 
     def poll_and_note_the_lag(timeout_ms: int, records_max: int) -> list[KafkaRecord]:
-        lags.append(REGISTRY.get_sample_value("firth_archiver_lag_records"))
+        lags.append(lag_of("interactions"))
         return log_poll(timeout_ms, records_max)
 
     log.poll = poll_and_note_the_lag  # type: ignore[method-assign]
     one.run_to_end()
     assert lags == [20, 10]
-    assert REGISTRY.get_sample_value("firth_archiver_lag_records") == 0
+    assert lag_of("interactions") == 0
 
 
 def test_the_second_of_two_archivers_goes_on_behind_the_first(tmp_path: Path) -> None:
-    log = LogInMemory()
+    log = TopicInMemory()
     log.add("e1")
     first, second = archiver(tmp_path, log), archiver(tmp_path, log.another_reader())
     log.add("e2", partition=1)
@@ -224,7 +171,7 @@ def test_the_second_of_two_archivers_goes_on_behind_the_first(tmp_path: Path) ->
 
 
 def test_a_broker_lost_while_catching_up_with_another_archiver_doubles_nothing(tmp_path: Path) -> None:
-    log = LogInMemory()
+    log = TopicInMemory()
     log.add("e1")
     behind = log.another_reader()
     second = archiver(tmp_path, behind)
@@ -247,13 +194,13 @@ def test_a_broker_lost_while_catching_up_with_another_archiver_doubles_nothing(t
 
 def test_nothing_is_closed_before_a_mark_is_passed(tmp_path: Path) -> None:
     assert cutoff(tmp_path) is None
-    archiver(tmp_path, LogInMemory())
+    archiver(tmp_path, TopicInMemory())
     assert cutoff(tmp_path) is None
 
 
 @pytest.mark.parametrize(("after_ms", "closed"), [(GRACE_MS - 1, 0), (GRACE_MS, PERIOD_MS)])
 def test_a_bucket_closes_with_the_grace_and_not_a_moment_earlier(tmp_path: Path, after_ms: int, closed: int) -> None:
-    log, clock = LogInMemory(), Clock()
+    log, clock = TopicInMemory(), Clock()
     log.add("e1")
     clock.at_ms = START_MS + PERIOD_MS + after_ms
     archiver(tmp_path, log, clock).run_to_end()
@@ -261,7 +208,7 @@ def test_a_bucket_closes_with_the_grace_and_not_a_moment_earlier(tmp_path: Path,
 
 
 def test_a_bucket_stays_open_while_one_partition_is_behind_the_mark(tmp_path: Path) -> None:
-    log, clock = LogInMemory(), Clock()
+    log, clock = TopicInMemory(), Clock()
     clock.at_ms = START_MS + PERIOD_MS + GRACE_MS
     for number in range(3):
         log.add(f"e{number}", partition=number % 2)
@@ -282,7 +229,7 @@ def test_a_bucket_stays_open_while_one_partition_is_behind_the_mark(tmp_path: Pa
 
 
 def test_an_idle_topic_closes_each_bucket_with_one_empty_commit(tmp_path: Path) -> None:
-    log, clock = LogInMemory(), Clock()
+    log, clock = TopicInMemory(), Clock()
     archiver(tmp_path, log, clock).run_to_end()
     version = open_lake(tmp_path).version
     for after_ms in (GRACE_MS, GRACE_MS + 1, PERIOD_MS - 1):
@@ -293,7 +240,7 @@ def test_an_idle_topic_closes_each_bucket_with_one_empty_commit(tmp_path: Path) 
 
 
 def test_a_record_of_a_closed_bucket_is_kept_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    log, clock = LogInMemory(), Clock()
+    log, clock = TopicInMemory(), Clock()
     clock.at_ms = START_MS + PERIOD_MS + GRACE_MS
     archiver(tmp_path, log, clock).run_to_end()
     log.add("too late", at_ms=START_MS + PERIOD_MS - 1)
@@ -306,7 +253,7 @@ def test_a_record_of_a_closed_bucket_is_kept_and_reported(tmp_path: Path, caplog
 
 
 def test_files_of_a_closed_bucket_are_joined(tmp_path: Path) -> None:
-    log, clock = LogInMemory(), Clock()
+    log, clock = TopicInMemory(), Clock()
     for number in range(4):
         log.add(f"e{number}")
     clock.at_ms = START_MS + PERIOD_MS + GRACE_MS
@@ -316,7 +263,7 @@ def test_files_of_a_closed_bucket_are_joined(tmp_path: Path) -> None:
 
 
 def test_records_that_expired_before_they_were_archived_stop_the_archiver(tmp_path: Path) -> None:
-    log = LogInMemory()
+    log = TopicInMemory()
     log.add("e1")
     archiver(tmp_path, log).run_to_end()
     log.starts[0] = 5
@@ -325,11 +272,11 @@ def test_records_that_expired_before_they_were_archived_stop_the_archiver(tmp_pa
 
 
 def test_a_topic_that_is_shorter_than_the_lake_is_another_topic(tmp_path: Path) -> None:
-    log = LogInMemory()
+    log = TopicInMemory()
     log.add("e1")
     archiver(tmp_path, log).run_to_end()
     with pytest.raises(ConsistencyError, match="it is another topic"):
-        archiver(tmp_path, LogInMemory())
+        archiver(tmp_path, TopicInMemory())
 
 
 def test_another_bucket_period_is_refused(tmp_path: Path) -> None:
