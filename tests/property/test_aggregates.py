@@ -3,26 +3,34 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.aggregates import Histogram
+from domain.aggregates import BucketRate, Histogram, KMinValues, LastN, MinMax, Sum, Windowed
+from domain.aggregates.distinct import hash_of
 from domain.aggregates.histogram import lowest_keys
 from domain.facts import Fact
-from domain.features import AGGREGATED, Entity, Feature, column_names, features_of
+from domain.features import AGGREGATED, GENERATION, Entity, Feature, column_names, features_of
 from domain.merge import merge_cells, stream_cells
 from domain.policies import AdmissionPolicy, BucketPolicy, Policies
+from domain.rates import rate_with_prior
 from domain.reference import LogRecord, admitted, facts_by_key, merged_values, timeline, totals
 from domain.states import Admitted, ItemState, Row, VisitorState, decode_row, encode_row
 from domain.timeline import Timeline
 from schemas.errors import RejectedEvent
-from schemas.events import KINDS
+from schemas.events import KINDS, InteractionContext
 from tests.builders import START_MS, fact, record
 
 PERIOD_MS = 60_000
 POLICIES = Policies(bucket=BucketPolicy(PERIOD_MS, kept=8, dedup=1), admission=AdmissionPolicy(admitted_max=6))
 
+contexts = st.builds(
+    InteractionContext,
+    categories=st.lists(st.sampled_from("uvwxyz"), max_size=3).map(tuple),
+    utc_offset_min=st.integers(-840, 840),
+    source=st.sampled_from((None, "critic", "app")),
+    weight=st.one_of(st.none(), st.floats(0.001, 10)),
+)
 facts = st.lists(
     st.builds(
         fact,
@@ -30,9 +38,10 @@ facts = st.lists(
         received_at_ms=st.integers(START_MS, START_MS + PERIOD_MS - 1),
         at_ms=st.integers(START_MS - 90_000, START_MS + PERIOD_MS),
         item=st.sampled_from("ab"),
+        visitor=st.sampled_from("uvw"),
         kind=st.sampled_from(KINDS),
-        value=st.one_of(st.none(), st.floats(-1e6, 1e6)),
-        categories=st.lists(st.sampled_from("uvwxyz"), max_size=3).map(tuple),
+        value=st.one_of(st.none(), st.floats(-1e9, 1e9), st.floats(0, 5)),
+        context=contexts,
     ),
     max_size=12,
 )
@@ -45,30 +54,118 @@ def fold(feature: Feature, found: list[Fact]) -> Any:
     return state
 
 
+buckets = st.lists(facts, max_size=4)
+
+
+def total_of(feature: Feature, parts: list[list[Fact]]) -> Any:
+    """The total of successive buckets."""
+    total = feature.aggregate.nothing()
+    for number, part in enumerate(parts):
+        total = feature.aggregate.extend(total, fold(feature, part), START_MS + number * PERIOD_MS)
+    return total
+
+
 NARROW = Feature("narrow", "visitor", Histogram("category", keys_max=2), "more keys than it may keep", "facts")
+FEW = Feature("few", "visitor", KMinValues("visitor_id", k=2), "more members than it may keep", "visitors")
+NEWEST = Feature("newest", "visitor", LastN(1, distinct=True), "more items than it may keep", "items")
+MINUTES = Feature("minutes", "visitor", Windowed(Sum(), (PERIOD_MS, 3 * PERIOD_MS)), "short windows", "facts")
+TIGHT = (NARROW, FEW, NEWEST, MINUTES)
+"""With bounds that a small example reaches."""
 
 
-@pytest.mark.parametrize("feature", [*AGGREGATED, NARROW], ids=lambda feature: feature.name)
+FEATURES = (*AGGREGATED, *TIGHT)
+
+
 class TestEveryFeature:
+    """Facts are generated once for all features: that is what takes long."""
+
     @given(found=facts, cut=st.integers(0, 12))
-    def test_the_merge_of_parts_is_the_fold_of_the_whole(self, feature: Feature, found: list[Fact], cut: int) -> None:
-        parts = fold(feature, found[:cut]), fold(feature, found[cut:])
-        assert feature.aggregate.merge(*parts) == fold(feature, found)
-        assert feature.aggregate.merge(*reversed(parts)) == fold(feature, found)
+    def test_the_merge_of_parts_is_the_fold_of_the_whole(self, found: list[Fact], cut: int) -> None:
+        for feature in FEATURES:
+            whole, parts = fold(feature, found), (fold(feature, found[:cut]), fold(feature, found[cut:]))
+            assert feature.aggregate.merge(*parts) == whole, feature.name
+            assert feature.aggregate.merge(*reversed(parts)) == whole, feature.name
 
     @given(found=facts, seed=st.integers())
-    def test_order_does_not_matter(self, feature: Feature, found: list[Fact], seed: int) -> None:
+    def test_order_does_not_matter(self, found: list[Fact], seed: int) -> None:
         shuffled = found[:]
         Random(seed).shuffle(shuffled)
-        assert fold(feature, shuffled) == fold(feature, found)
+        for feature in FEATURES:
+            assert fold(feature, shuffled) == fold(feature, found), feature.name
 
     @given(found=facts)
-    def test_a_state_and_a_total_survive_their_columns(self, feature: Feature, found: list[Fact]) -> None:
-        aggregate = feature.aggregate
-        state = fold(feature, found)
-        assert aggregate.unpack_state(aggregate.pack_state(state)) == state
-        total = aggregate.extend(aggregate.nothing(), state, START_MS)
-        assert aggregate.unpack_total(aggregate.pack_total(total)) == total
+    def test_a_state_and_a_total_survive_their_columns(self, found: list[Fact]) -> None:
+        for feature in FEATURES:
+            aggregate, state = feature.aggregate, fold(feature, found)
+            assert aggregate.unpack_state(aggregate.pack_state(state)) == state, feature.name
+            total = aggregate.extend(aggregate.nothing(), state, START_MS)
+            assert aggregate.unpack_total(aggregate.pack_total(total)) == total, feature.name
+
+    @given(parts=buckets, cut=st.integers(0, 4))
+    def test_a_total_that_was_stored_at_a_cutoff_goes_on_as_if_it_had_not_been(
+        self, parts: list[list[Fact]], cut: int
+    ) -> None:
+        for feature in FEATURES:
+            aggregate = feature.aggregate
+            through = stored = aggregate.nothing()
+            for number, part in enumerate(parts):
+                if number == cut:
+                    stored = aggregate.unpack_total(aggregate.pack_total(stored))
+                state, start_ms = fold(feature, part), START_MS + number * PERIOD_MS
+                through, stored = aggregate.extend(through, state, start_ms), aggregate.extend(stored, state, start_ms)
+            assert aggregate.pack_total(stored) == aggregate.pack_total(through), feature.name
+
+    @given(parts=buckets)
+    def test_a_bucket_of_a_zero_state_changes_nothing(self, parts: list[list[Fact]]) -> None:
+        later_ms = START_MS + len(parts) * PERIOD_MS
+        for feature in FEATURES:
+            aggregate, total = feature.aggregate, total_of(feature, parts)
+            extended = aggregate.extend(total, aggregate.zero(), later_ms)
+            assert aggregate.pack_total(extended) == aggregate.pack_total(total), feature.name
+
+    @given(found=facts)
+    def test_a_fact_of_a_kind_that_is_not_named_changes_nothing(self, found: list[Fact]) -> None:
+        for feature in FEATURES:
+            kinds = feature.aggregate.kinds
+            named = [one for one in found if not kinds or one.kind in kinds]
+            assert fold(feature, named) == fold(feature, found), feature.name
+
+
+def _in_order(found: list[Fact]) -> list[Fact]:
+    return sorted(found, key=lambda one: (one.occurred_at_ms, one.event_id))
+
+
+@given(found=facts)
+def test_the_bounded_monoids_keep_what_a_naive_look_at_all_facts_finds(found: list[Fact]) -> None:
+    hashes = sorted({hash_of(one.visitor_id) for one in found})
+    assert fold(FEW, found) == hashes[:2]
+    newest = {one.item_id: one.event_id for one in _in_order(found)}
+    assert len(fold(Feature("all", "visitor", LastN(9, distinct=True), "", ""), found)) == len(newest)
+    assert [entry[1] for entry in fold(NEWEST, found)] == [one.event_id for one in _in_order(found)][-1:]
+    times = [one.occurred_at_ms for one in found]
+    bounds = MinMax("occurred_at_ms")
+    assert bounds.finish(fold(Feature("b", "visitor", bounds, "", ""), found), 0) == (
+        min(times, default=0),
+        max(times, default=0),
+    )
+
+
+@given(parts=buckets, later=st.integers(0, 5 * PERIOD_MS))
+def test_a_window_is_the_facts_of_the_buckets_that_start_within_it(parts: list[list[Fact]], later: int) -> None:
+    as_of_ms = START_MS + max(len(parts) - 1, 0) * PERIOD_MS + later
+    starts = [START_MS + number * PERIOD_MS for number, part in enumerate(parts) for _ in part]
+    windows = [sum(as_of_ms - width < start <= as_of_ms for start in starts) for width in (PERIOD_MS, 3 * PERIOD_MS)]
+    assert MINUTES.aggregate.finish(total_of(MINUTES, parts), as_of_ms) == (len(starts), *windows)
+
+
+@given(parts=buckets)
+def test_a_bucket_rate_counts_the_buckets_with_facts_and_those_that_reach_its_threshold(
+    parts: list[list[Fact]],
+) -> None:
+    binge = BucketRate(Sum(), at_least=3, prior_rate=0.2, prior_weight=5)
+    total = total_of(Feature("binge", "visitor", binge, "", ""), parts)
+    reached = sum(len(part) >= 3 for part in parts)
+    assert binge.finish(total, 0) == (rate_with_prior(reached, sum(map(bool, parts)), 0.2, 5),)
 
 
 @given(parts=st.lists(facts, max_size=4), cut=st.integers(0, 4))
@@ -102,9 +199,14 @@ def logs(draw: st.DrawFn) -> list[LogRecord]:
                 item=random.choice("abc"),
                 kind=random.choice(KINDS),
                 at_ms=received_at_ms - random.choice((0, 5, 40_000, 10**8)),
-                value=random.choice((None, random.random())),
+                value=random.choice((None, random.random(), 5 * random.random(), 1e6)),
                 personalise=random.random() > 0.1,
-                categories=tuple(random.sample("xyz", random.randrange(3))),
+                context=InteractionContext(
+                    categories=tuple(random.sample("xyz", random.randrange(3))),
+                    utc_offset_min=random.choice((-90, 0, 540)),
+                    source=random.choice((None, None, "critic")),
+                    weight=random.choice((None, 0.5, 2.0)),
+                ),
             )
         )
     return log
@@ -152,12 +254,13 @@ def test_batch_below_any_cutoff_and_stream_above_it_equal_the_whole_log(log: lis
         if not merged["history_gap"]:
             expected = merged_values(entity, facts_of_key, merged["as_of_ms"], POLICIES)
             assert {name: merged[name] for name in expected} == expected
+            assert merged["incomplete"] == []
 
 
 def batch_cells(entity: Entity, covered: list[Fact], cutoff_ms: int) -> dict[str, Any]:
     """The row that a batch layer would publish at a cutoff."""
     found = totals(entity, covered, POLICIES)
-    cells: dict[str, Any] = {"cutoff_ms": cutoff_ms}
+    cells: dict[str, Any] = {"cutoff_ms": cutoff_ms, "history_generation": GENERATION}
     for feature in features_of(entity):
         packed = feature.aggregate.pack_total(found[feature.name])
         cells.update(zip(column_names(feature.total_columns()), packed, strict=True))

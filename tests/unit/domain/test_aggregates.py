@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from domain.aggregates import DecayedSum, Histogram, LastN, Sum
+from domain.aggregates import DecayedSum, Histogram, KMinValues, LastN, MinMax, Sum, Windowed
 from domain.aggregates.decay import SCALE, rescaled
 from domain.aggregates.histogram import KEYS_MAX
 from domain.aggregates.sums import INT64_MAX
@@ -89,3 +89,60 @@ def test_a_sender_of_ever_new_categories_does_not_grow_the_state_without_bound()
     for number in range(500):
         state = histogram.add(state, fact(categories=(f"c{number}",)), DAILY)
     assert len(state) == KEYS_MAX
+
+
+def test_a_decayed_sum_saturates_too() -> None:
+    decayed = DecayedSum(DAY_MS)
+    assert decayed.extend((INT64_MAX, START_MS), 5, START_MS) == (INT64_MAX, START_MS)
+    assert decayed.merge(INT64_MAX, 5) == INT64_MAX
+
+
+def test_the_bounds_of_no_facts_are_zero() -> None:
+    bounds = MinMax("value_micros", kinds=("purchase",))
+    assert bounds.finish(bounds.add(bounds.zero(), fact(value=3.0), DAILY), START_MS) == (0, 0)
+    paid = bounds.add(bounds.zero(), fact(kind="purchase", value=3.0), DAILY)
+    assert bounds.finish(bounds.add(paid, fact(kind="purchase", value=-1.0), DAILY), 0) == (-1_000_000, 3_000_000)
+
+
+def test_distinct_members_are_exact_below_k_and_close_above() -> None:
+    distinct = KMinValues("item_id", k=64)
+    state = distinct.zero()
+    for number in range(63):
+        state = distinct.add(distinct.add(state, fact(item=f"i{number}"), DAILY), fact(item=f"i{number}"), DAILY)
+    assert distinct.finish(state, START_MS) == (63.0,)
+    for number in range(63, 10_000):
+        state = distinct.add(state, fact(item=f"i{number}"), DAILY)
+    assert len(state) == 64
+    assert math.isclose(distinct.finish(state, START_MS)[0], 10_000, rel_tol=3 * 0.13)
+
+
+def test_the_last_distinct_items_show_each_item_once_by_its_newest_act() -> None:
+    last = LastN(2, distinct=True)
+    state = last.zero()
+    for at_ms, item, kind in ((1, "a", "view"), (2, "b", "view"), (3, "a", "play"), (4, "c", "view")):
+        state = last.add(state, fact(f"e{at_ms}", item=item, kind=kind, at_ms=at_ms), DAILY)
+    assert last.finish(state, START_MS) == (["a", "c"], [3, 4], ["play", "view"])
+
+
+def test_a_window_of_a_day_is_todays_bucket_and_of_two_days_yesterdays_too() -> None:
+    windowed = Windowed(Histogram("kind"), (DAY_MS, 2 * DAY_MS))
+    total = windowed.nothing()
+    for day in range(3):
+        total = windowed.extend(total, {"view": 10**day}, START_MS + day * DAY_MS)
+    last_ms = START_MS + 3 * DAY_MS - 1
+    assert windowed.finish(total, last_ms) == (["view"], [111], ["view"], [100], ["view"], [110])
+    assert windowed.finish(total, last_ms + 1)[2:] == ([], [], ["view"], [100])
+    assert [column.suffix for column in windowed.value_columns][2:] == ["1d_keys", "1d_values", "2d_keys", "2d_values"]
+
+
+def test_the_local_weekday_is_the_visitors_own() -> None:
+    monday = START_MS - (START_MS // DAY_MS + 3) % 7 * DAY_MS
+    assert fact(at_ms=monday).local_weekday == 0
+    assert fact(at_ms=monday, context=InteractionContext(utc_offset_min=-1)).local_weekday == 6
+    assert fact(at_ms=3 * HOUR_MS - 1, context=InteractionContext(utc_offset_min=-840)).local_weekday == 2
+
+
+def test_only_a_critic_has_a_weight_of_one_unless_it_is_named() -> None:
+    critics = [InteractionContext(source="critic", weight=weight) for weight in (None, 2.5, 0.001)]
+    assert [fact(context=context).critic_milli for context in critics] == [1_000, 2_500, 1]
+    assert fact(context=InteractionContext(weight=2.0)).critic_milli == 0
