@@ -21,7 +21,7 @@ TIMEOUT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a batch: per update and row whether it was written, else it was outdated.
+    """What became of a batch: per update and change, the removals first, whether it was made, else it was outdated.
 
     `epoch` is the store's after the last row. When it is not the one that the writer works for, the store was wiped
     and may lack anything.
@@ -41,26 +41,33 @@ class FeatureSink(Protocol):
     def write(self, updates: Sequence[FeatureUpdate]) -> Written:
         """Store each row unless the store has one that knows of a record which this one does not include.
 
+        A removal comes before the rows of its update, and spares a row that knows of a record beyond the tombstone.
+
         Atomic per update. Raises DependencyError when the store does not answer; writing again then is safe.
         """
         ...
 
 
-# KEYS: the entity's hash. ARGV: its time to live in seconds; then for each view the field of its offsets, the offsets,
-# the number of arguments that follow for it, and these: field, value, field, value...
-WRITE_IF_NOT_OLDER: Final = """
+# KEYS: the entity's hash. ARGV: its time to live in seconds; then for each change the command that makes it, the field
+# of the view's offsets, the offsets (none: they do not matter), the number of arguments that follow for it, and these:
+# field, value, field, value... for HSET, fields for HDEL.
+CHANGE_IF_NOT_OLDER: Final = """
 local outcomes, at = {}, 2
 while at <= #ARGV do
-  local field, offsets, first = ARGV[at], ARGV[at + 1], at + 3
-  local last = first + tonumber(ARGV[at + 2]) - 1
+  local command, field, offsets, first = ARGV[at], ARGV[at + 1], ARGV[at + 2], at + 4
+  local last = first + tonumber(ARGV[at + 3]) - 1
   local stored, outcome = redis.call('HGET', KEYS[1], field), 1
-  if stored and stored ~= offsets then
+  if stored and stored ~= offsets and offsets ~= '' then
     local new = cmsgpack.unpack(offsets)
     for partition, offset in pairs(cmsgpack.unpack(stored)) do
       if (new[partition] or -1) < offset then outcome = 0 end
     end
   end
-  if outcome == 1 then redis.call('HSET', KEYS[1], field, offsets, unpack(ARGV, first, last)) end
+  if outcome == 1 and command == 'HSET' then
+    redis.call('HSET', KEYS[1], field, offsets, unpack(ARGV, first, last))
+  elseif outcome == 1 then
+    redis.call('HDEL', KEYS[1], field, unpack(ARGV, first, last))
+  end
   outcomes[#outcomes + 1] = outcome
   at = last + 1
 end
@@ -82,12 +89,16 @@ def epoch_key(project: str) -> str:
 class RedisFeatureSink:
     """One hash an entity; the comparison and the write are one script, so that two writers cannot interleave."""
 
-    def __init__(self, settings: RedisSettings, project: str) -> None:
+    def __init__(self, settings: RedisSettings, project: str, *, database: int = 0) -> None:
         self._address = f"redis {settings.host}:{settings.port}"
         self._ttl_s = settings.row_ttl_s
         self._epoch_key = epoch_key(project)
         self._client = Redis(
-            host=settings.host, port=settings.port, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+            host=settings.host,
+            port=settings.port,
+            db=database,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
         )
         self._script = ""
         self._pack = msgspec.msgpack.Encoder().encode
@@ -115,19 +126,22 @@ class RedisFeatureSink:
 
     def _write(self, updates: Sequence[FeatureUpdate]) -> Written:
         if not self._script:
-            self._script = _text(self._client.script_load(WRITE_IF_NOT_OLDER))
+            self._script = _text(self._client.script_load(CHANGE_IF_NOT_OLDER))
         with self._client.pipeline(transaction=False) as pipeline:
             for update in updates:
                 pipeline.evalsha(self._script, 1, update.key, *self._arguments(update))
             pipeline.get(self._epoch_key)
             *outcomes, epoch = pipeline.execute()
-        return Written([[outcome == 1 for outcome in per_row] for per_row in outcomes], _text(epoch))
+        return Written([[outcome == 1 for outcome in changes] for changes in outcomes], _text(epoch))
 
     def _arguments(self, update: FeatureUpdate) -> list[Any]:
-        offsets = self._pack(update.offsets)
         arguments: list[Any] = [self._ttl_s]
+        for removal in update.removals:
+            through = b"" if removal.through is None else self._pack(removal.through)
+            arguments += ["HDEL", offsets_field(removal.view), through, len(removal.fields), *removal.fields]
+        offsets = self._pack(update.offsets)
         for row in update.rows:
-            arguments += [offsets_field(row.view), offsets, len(row.fields), *row.fields]
+            arguments += ["HSET", offsets_field(row.view), offsets, len(row.fields), *row.fields]
         return arguments
 
     def _unreachable(self, error: RedisError) -> DependencyError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -22,7 +23,8 @@ from kafka.errors import KafkaError
 from domain.states import Row
 from infra import metrics
 from schemas.errors import DependencyError
-from speed.writer.finishing import FeatureUpdate, covers, read_row
+from speed.tombstones import HEADER
+from speed.writer.finishing import FeatureUpdate, Tombstone, covers, read_row, read_tombstone
 from speed.writer.sink import FeatureSink, Written
 
 POLL_RECORDS_MAX: Final = 4_000
@@ -39,14 +41,25 @@ RETRIES_MAX: Final = 40
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
-Finish = Callable[[str, Row], FeatureUpdate]
+Finish = Callable[[str, Row | None, Tombstone | None], FeatureUpdate]
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest that a changelog says of one key: a tombstone, a row, or a row that began after a tombstone."""
+
+    row: Row | None = None
+    tombstone: Tombstone | None = None
+
+
+NOTHING: Final = Newest()
 
 
 class FeatureWriter:
     """Moves the changelog topics into the sink."""
 
     def __init__(self, consumer: KafkaConsumer, sink: FeatureSink, finish: Mapping[str, Finish]) -> None:
-        """`finish` tells, by topic, how the row of a key becomes features."""
+        """`finish` tells, by topic, how the newest of a key becomes features."""
         self._consumer = consumer
         self._sink = sink
         self._finish = finish
@@ -99,7 +112,10 @@ class FeatureWriter:
 
     def _take(self, records: Iterable[Any]) -> None:
         started_at_s = time.perf_counter()
-        updates = [self._finish[topic](key, row) for (topic, key), row in newest_rows(records).items()]
+        updates = [
+            self._finish[topic](key, newest.row, newest.tombstone)
+            for (topic, key), newest in newest_of_keys(records).items()
+        ]
         written = self._patiently(partial(self._sink.write, updates))
         self._observe(updates, written, time.perf_counter() - started_at_s)
         self._dirty = True
@@ -147,9 +163,12 @@ class FeatureWriter:
         now_ms = time.time_ns() // 1_000_000
         metrics.WRITER_BATCH_SECONDS.observe(took_s)
         for update, outcomes in zip(updates, written.outcomes, strict=True):
-            for row, outcome in zip(update.rows, outcomes, strict=True):
+            removed, written_rows = outcomes[: len(update.removals)], outcomes[len(update.removals) :]
+            for removal, outcome in zip(update.removals, removed, strict=True):
+                metrics.WRITER_ROWS.labels(removal.view, "removed" if outcome else "outdated").inc()
+            for row, outcome in zip(update.rows, written_rows, strict=True):
                 metrics.WRITER_ROWS.labels(row.view, "written" if outcome else "outdated").inc()
-            if any(outcomes):
+            if any(written_rows):
                 metrics.WRITER_FRESHNESS_SECONDS.observe(max(now_ms - update.received_at_ms, 0) / 1_000)
 
     def _patiently(self, ask: Callable[[], Answer]) -> Answer:
@@ -185,17 +204,35 @@ class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
         self.partitions -= set(revoked)
 
 
-def newest_rows(records: Iterable[Any]) -> dict[tuple[str, str], Row]:
-    """The newest row per topic and key; a row that a replay repeats does not replace a later one.
+def newest_of_keys(records: Iterable[Any]) -> dict[tuple[str, str], Newest]:
+    """The newest per topic and key, in the order of the topic.
 
-    A tombstone says nothing to the store: its row ends with its time to live.
+    A row that a replay repeats does not replace a later one, and a tombstone that it repeats does not remove one. Of
+    several tombstones the union counts: each removes what the earlier ones do.
     """
-    newest: dict[tuple[str, str], Row] = {}
+    found: dict[tuple[str, str], Newest] = {}
     for record in records:
+        name = (record.topic, record.key.decode())
+        before = found.get(name, NOTHING)
         if record.value is None:
-            continue
-        name, row = (record.topic, record.key.decode()), read_row(record.value)
-        kept = newest.get(name)
-        if kept is None or not covers(kept.offsets, row.offsets) or kept.offsets == row.offsets:
-            newest[name] = row
-    return newest
+            header = next((value for key, value in record.headers or () if key == HEADER), None)
+            found[name] = after_tombstone(before, read_tombstone(header))
+        else:
+            row = read_row(record.value)
+            kept = before.row
+            if kept is None or not covers(kept.offsets, row.offsets) or kept.offsets == row.offsets:
+                found[name] = Newest(row, before.tombstone)
+    return found
+
+
+def after_tombstone(before: Newest, tombstone: Tombstone) -> Newest:
+    """What holds of a key after its tombstone."""
+    through, earlier = tombstone.through, before.tombstone
+    if through is None or (earlier is not None and earlier.through is None):
+        return Newest(tombstone=Tombstone(None))
+    if before.row is not None and not covers(through, before.row.offsets):
+        return before
+    merged = dict(through)
+    for partition, offset in (earlier.through or {}).items() if earlier is not None else ():
+        merged[partition] = max(merged.get(partition, -1), offset)
+    return Newest(tombstone=Tombstone(merged))

@@ -21,12 +21,14 @@ from domain.merge import session_cells, stream_cells
 from domain.states import ItemState, Row, VisitorState, encode_row
 from feature_repo.layout import EntityKeys
 from feature_repo.views import ITEM_TREND, VISITOR_RECENT, VISITOR_SESSION, View
+from infra import metrics
 from infra.processes.readiness import heartbeat_path
 from infra.settings import Settings
 from schemas.topics import ITEM_STATES, VISITOR_STATES
+from speed.tombstones import HEADER, encode_offsets
 from speed.writer.__main__ import connect
 from speed.writer.finishing import Finisher
-from speed.writer.sink import RedisFeatureSink
+from speed.writer.sink import RedisFeatureSink, offsets_field
 from speed.writer.writing import FeatureWriter
 from tests.builders import START_MS, fact, interaction
 from tests.waiting import wait_until
@@ -70,6 +72,16 @@ class Shop:
         for row in rows:
             self._producer.send(f"{self._prefix}{topic}", key=key.encode(), value=encode_row(row))
         self._producer.flush()
+
+    def publish_tombstone(self, topic: str, key: str, through: dict[int, int]) -> None:
+        headers = [(HEADER, encode_offsets(through))]
+        self._producer.send(f"{self._prefix}{topic}", key=key.encode(), value=None, headers=headers)
+        self._producer.flush()
+
+    def fields(self, view: View, entity: str) -> set[bytes]:
+        """What the hash of an entity holds of one view, Feast's fields and ours."""
+        own = {*view.layout().fields, offsets_field(view.name)}
+        return own & set(self.redis.hkeys(EntityKeys(self._settings.feast.project, view.join_key).key(entity)))
 
     def read(self, view: View, entity: str) -> dict[str, Any] | None:
         """What the store says: the cells of one row of a view."""
@@ -144,6 +156,54 @@ def test_an_older_row_that_a_replay_repeats_does_not_overwrite(shop: Shop, setti
     assert shop.shows("ada", rows[-1])
 
 
+def test_a_tombstone_removes_the_topics_views_of_its_key_and_nothing_else(shop: Shop, settings: Settings) -> None:
+    ada, bob = shop.visitor_rows("ada", 3), shop.visitor_rows("bob", 1)
+    removed = outcome("visitor_session", "removed")
+    with writing(settings):
+        shop.publish(VISITOR_STATES.name, "ada", *ada)
+        shop.publish(VISITOR_STATES.name, "bob", *bob)
+        wait_until(lambda: shop.shows("ada", ada[-1]) and shop.shows("bob", bob[-1]), LIMIT_S, "the rows")
+        key = EntityKeys(settings.feast.project, VISITOR_SESSION.join_key).key("ada")
+        shop.redis.hset(key, "another view's", "value")
+        shop.publish_tombstone(VISITOR_STATES.name, "ada", dict(ada[-1].offsets))
+        wait_until(lambda: not shop.fields(VISITOR_SESSION, "ada"), LIMIT_S, "the end of Ada's session")
+        assert not shop.fields(VISITOR_RECENT, "ada")
+        assert shop.redis.hkeys(key) == [b"another view's"]
+        assert shop.shows("bob", bob[-1])
+        wait_until(lambda: outcome("visitor_session", "removed") == removed + 1, LIMIT_S, "the removal to be counted")
+
+
+def test_an_item_that_begins_anew_replaces_its_former_row(shop: Shop, settings: Settings) -> None:
+    former = shop.item_row("book", 3)
+    former.offsets = {0: 5, 1: 7}
+    anew = shop.item_row("book", 1)
+    anew.offsets = {0: 9}
+    with writing(settings):
+        shop.publish(ITEM_STATES.name, "book", former)
+        wait_until(lambda: shop.read(ITEM_TREND, "book"), LIMIT_S, "the former row")
+        shop.publish_tombstone(ITEM_STATES.name, "book", former.offsets)
+        shop.publish(ITEM_STATES.name, "book", anew)
+        shop.publish_tombstone(ITEM_STATES.name, "book", former.offsets)  # a replay
+        expected = plain(stream_cells("item", anew))
+        wait_until(lambda: plain(shop.read(ITEM_TREND, "book")) == expected, LIMIT_S, "the row that began anew")
+        wait_until(lambda: lag(settings) == 0, LIMIT_S, "the writer to commit all")
+        assert plain(shop.read(ITEM_TREND, "book")) == expected
+
+
+def test_a_wiped_store_is_not_given_what_a_tombstone_has_ended(shop: Shop, settings: Settings) -> None:
+    rows, marker = shop.visitor_rows("ada", 2), shop.visitor_rows("marker", 1)
+    with writing(settings):
+        shop.publish(VISITOR_STATES.name, "ada", *rows)
+        wait_until(lambda: shop.shows("ada", rows[-1]), LIMIT_S, "the row")
+        shop.publish_tombstone(VISITOR_STATES.name, "ada", dict(rows[-1].offsets))
+        shop.publish(VISITOR_STATES.name, "marker", *marker)
+        wait_until(lambda: not shop.fields(VISITOR_SESSION, "ada"), LIMIT_S, "the tombstone")
+        shop.redis.flushall()
+        wait_until(lambda: shop.shows("marker", marker[0]), LIMIT_S, "the marker in the wiped store")
+        wait_until(lambda: lag(settings) == 0, LIMIT_S, "the writer to commit all")
+    assert not shop.fields(VISITOR_SESSION, "ada")
+
+
 def test_a_wiped_store_is_filled_again_while_the_writer_runs(shop: Shop, settings: Settings) -> None:
     rows = shop.visitor_rows("ada", 3)
     with writing(settings):
@@ -190,6 +250,12 @@ def environment(settings: Settings) -> dict[str, str]:
         "FIRTH_REDIS__PORT": str(settings.redis.port),
         "FIRTH_FEAST__PROJECT": settings.feast.project,
     }
+
+
+def outcome(view: str, outcome: str) -> float:
+    """How many rows of a view this process's writers have counted so."""
+    counted: float = metrics.WRITER_ROWS.labels(view, outcome)._value.get()
+    return counted
 
 
 def lag(settings: Settings) -> int:

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from infra.settings import Settings
-from speed.writer.finishing import FeatureUpdate, ViewRow, covers
+from speed.writer.finishing import FeatureUpdate, ViewRemoval, ViewRow, covers
 from speed.writer.sink import FeatureSink, RedisFeatureSink, Written, offsets_field
 
 
@@ -43,8 +43,21 @@ class MemorySink:
         return f"epoch-{self.wiped}"
 
     def write(self, updates: Sequence[FeatureUpdate]) -> Written:
-        outcomes = [[self._put(update, row) for row in update.rows] for update in updates]
+        outcomes = [
+            [self._remove(update.key, removal) for removal in update.removals]
+            + [self._put(update, row) for row in update.rows]
+            for update in updates
+        ]
         return Written(outcomes, self.epoch())
+
+    def _remove(self, key: bytes, removal: ViewRemoval) -> bool:
+        stored = self.rows.get((key, removal.view))
+        if stored is not None and removal.through is not None and not covers(removal.through, stored.offsets):
+            return False
+        self.rows.pop((key, removal.view), None)
+        for name in removal.fields:
+            self.fields.pop((key, name), None)
+        return True
 
     def _put(self, update: FeatureUpdate, row: ViewRow) -> bool:
         stored = self.rows.get((update.key, row.view))
@@ -99,6 +112,12 @@ def update(offsets: dict[int, int], value: bytes = b"v", *, key: bytes = b"ada",
     """One field `f:<view>` per view named by a letter."""
     rows = tuple(ViewRow(view, [f"f:{view}".encode(), value]) for view in views)
     return FeatureUpdate(key, offsets, 0, rows)
+
+
+def removal(through: dict[int, int] | None, *, views: str = "v", then: FeatureUpdate | None = None) -> FeatureUpdate:
+    """The end of ada's views, and perhaps a row that began after it."""
+    removals = tuple(ViewRemoval(view, (f"f:{view}".encode(),), through) for view in views)
+    return FeatureUpdate(b"ada", then.offsets if then else {}, 0, then.rows if then else (), removals)
 
 
 def written(store: ReadableSink, *updates: FeatureUpdate) -> list[list[bool]]:
@@ -163,6 +182,51 @@ def test_in_any_order_and_however_often_the_row_that_includes_most_stays(
     for index in order + order:
         written(store, rows[index])
     assert store.read(b"ada", b"f:v") == b"9"
+
+
+def test_a_removal_takes_all_that_it_covers(store: ReadableSink) -> None:
+    written(store, update({0: 5, 1: 7}, b"old"))
+    assert written(store, removal({0: 5, 1: 7})) == [[True]]
+    assert store.read(b"ada", b"f:v") is None
+    assert store.read(b"ada", offsets_field("v")) is None
+
+
+def test_a_removal_spares_a_row_that_knows_more(store: ReadableSink) -> None:
+    written(store, update({0: 9}, b"new"))
+    assert written(store, removal({0: 5, 1: 7})) == [[False]]
+    assert store.read(b"ada", b"f:v") == b"new"
+
+
+def test_a_removal_without_offsets_takes_whatever_there_is(store: ReadableSink) -> None:
+    written(store, update({0: 9}, b"any"))
+    assert written(store, removal(None)) == [[True]]
+    assert store.read(b"ada", b"f:v") is None
+
+
+def test_a_row_that_began_anew_is_written_after_a_removal_though_it_includes_less(store: ReadableSink) -> None:
+    written(store, update({0: 5, 1: 7}, b"old"))
+    anew = update({0: 9}, b"new")
+    assert written(store, anew) == [[False]]
+    assert written(store, removal({0: 5, 1: 7}, then=anew)) == [[True, True]]
+    assert store.read(b"ada", b"f:v") == b"new"
+    assert written(store, removal({0: 5, 1: 7})) == [[False]]
+
+
+def test_a_view_that_does_not_begin_anew_stays_removed(store: ReadableSink) -> None:
+    written(store, update({0: 5}, b"old", views="ab"))
+    written(store, removal({0: 5}, views="ab", then=update({0: 9}, b"new", views="a")))
+    assert (store.read(b"ada", b"f:a"), store.read(b"ada", b"f:b")) == (b"new", None)
+
+
+def test_a_removal_leaves_the_other_views_and_entities(store: ReadableSink) -> None:
+    written(store, update({0: 5}, b"ada", views="ab"), update({0: 5}, b"bob", key=b"bob", views="a"))
+    written(store, removal({0: 5}, views="a"))
+    found = (store.read(b"ada", b"f:a"), store.read(b"ada", b"f:b"), store.read(b"bob", b"f:a"))
+    assert found == (None, b"ada", b"bob")
+
+
+def test_removing_what_is_not_there_is_no_error(store: ReadableSink) -> None:
+    assert written(store, removal({0: 5})) == [[True]]
 
 
 def test_the_epoch_stays_while_the_store_does_and_changes_when_it_is_wiped(store: ReadableSink) -> None:

@@ -1,14 +1,26 @@
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import pytest
 
 from domain.merge import session_cells, stream_cells
 from domain.policies import Policies
-from domain.states import STATE_VERSION, encode_row
+from domain.states import STATE_VERSION, ItemState, encode_row
 from feature_repo.layout import EntityKeys
 from feature_repo.views import ITEM_TREND, VISITOR_RECENT, VISITOR_SESSION, View
-from speed.writer.finishing import FeatureUpdate, Finisher, UnreadableRow, covers, read_row
+from speed.tombstones import encode_offsets
+from speed.writer.finishing import (
+    FeatureUpdate,
+    Finisher,
+    Tombstone,
+    UnreadableRow,
+    covers,
+    read_row,
+    read_tombstone,
+)
+from tests.builders import fact, stamp
 from tests.rows import item_row, visitor_row
 
 POLICIES = Policies()
@@ -70,3 +82,45 @@ def test_a_row_of_another_release_stops_the_writer() -> None:
 def test_what_is_no_row_stops_the_writer() -> None:
     with pytest.raises(UnreadableRow):
         read_row(b"no row")
+
+
+def test_a_tombstone_removes_every_field_of_the_views_that_the_topic_owns() -> None:
+    finisher = Finisher("shop", POLICIES)
+    visitor = finisher.visitor("ada", None, Tombstone({0: 5}))
+    assert (visitor.key, visitor.rows) == (EntityKeys("shop", "visitor_id").key("ada"), ())
+    assert {removal.view: removal.fields for removal in visitor.removals} == {
+        view.name: view.layout().fields for view in (VISITOR_RECENT, VISITOR_SESSION)
+    }
+    item = finisher.item("book", None, Tombstone({0: 5}))
+    assert [(removal.view, removal.through) for removal in item.removals] == [("item_trend", {0: 5})]
+
+
+def test_a_row_that_began_after_a_tombstone_comes_with_the_removal() -> None:
+    row = visitor_row(days=[0])
+    update = Finisher("shop", POLICIES).visitor("ada", row, Tombstone(None))
+    assert len(update.rows) == len(update.removals) == 2
+    assert update.removals[0].through is None
+
+
+def test_what_is_stored_does_not_depend_on_the_order_in_which_an_items_facts_came() -> None:
+    facts = [fact(f"e{number}", item="book", kind=kind) for number, kind in enumerate(("view", "cart", "like", "play"))]
+    stamps = [stamp(partition=partition, offset=offset) for partition, offset in ((3, 9), (0, 4), (2, 7), (0, 2))]
+    arrivals = list(zip(facts, stamps, strict=True))
+    seen = set()
+    for order in itertools.permutations(arrivals):
+        state = ItemState.load(None, POLICIES)
+        for arrived, at in order:
+            state.add(arrived, at)
+        update = Finisher("shop", POLICIES).item("book", state.row)
+        seen.add((msgspec.msgpack.encode(update.offsets), *update.rows[0].fields))
+    assert len(seen) == 1
+
+
+def test_the_header_of_a_tombstone_is_read_and_one_without_removes_whatever_there_is() -> None:
+    assert read_tombstone(encode_offsets({1: 7, 0: 5})) == Tombstone({0: 5, 1: 7})
+    assert read_tombstone(None) == Tombstone(None)
+
+
+def test_a_tombstone_with_another_header_stops_the_writer() -> None:
+    with pytest.raises(UnreadableRow, match="tombstone"):
+        read_tombstone(b"no offsets")
