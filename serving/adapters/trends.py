@@ -11,9 +11,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from domain.derived import EXPECTED_SHARE, RECENT_HALF_LIFE_MS, USUAL_HALF_LIFE_MS
 from domain.features import Feature, features_of
-from domain.policies import DAY_MS
-from domain.slates import UNWELCOME_KINDS
 from domain.states import Row, decode_row
 from schemas.errors import PlatformError
 
@@ -23,17 +22,15 @@ KEPT: Final = 1_000
 """Places of the list that is kept ready."""
 
 REFRESH_MS: Final = 500
-RECENT_HALF_LIFE_MS: Final = 1 * DAY_MS
-USUAL_HALF_LIFE_MS: Final = 7 * DAY_MS
 FEATURES: Final[Mapping[str, Feature]] = {feature.name: feature for feature in features_of("item")}
 
 
 class ItemTrends:
     """`Trends` from the changelog of item states.
 
-    With r the interactions of an item halved every day and u those halved every week, a steady item has r = u / 7.
-    The trend is (r - u / 7) / sqrt(u / 7 + 1): how far the item is above its usual level, in standard deviations of
-    a Poisson count, the 1 being a prior that keeps single interactions from leading.
+    What is ranked is the catalogue's feature `trend` (`domain.rates.trend`), of all items at once and as of now, by
+    what the stream alone knows. A row that is older than the one of its item, as a rebuild repeats them, is passed
+    over.
     """
 
     def __init__(self, now_ms: Callable[[], int], note_written: Callable[[int], None] = lambda at_ms: None) -> None:
@@ -58,7 +55,7 @@ class ItemTrends:
                 log.warning("item_state.rejected", extra={"item_id": item_id, "problem": str(error)})
                 continue
             with self._lock:
-                self._put(item_id, levels)
+                self._put(item_id, levels, is_forgotten=raw is None)
             self._note_written(int(levels[2]))
 
     def trending(self, k: int) -> Sequence[tuple[str, float]]:
@@ -72,20 +69,21 @@ class ItemTrends:
             self._ready_at_ms = now_ms
             self._ready = self._ranked(now_ms)
 
-    def _put(self, item_id: str, levels: tuple[float, float, float]) -> None:
+    def _put(self, item_id: str, levels: tuple[float, float, float], *, is_forgotten: bool) -> None:
         place = self._places.setdefault(item_id, len(self._places))
         if place == len(self._items):
             self._items.append(item_id)
         if place >= len(self._levels):
             self._levels = np.concatenate((self._levels, np.zeros_like(self._levels)))
-        self._levels[place] = levels
+        if is_forgotten or levels[2] >= self._levels[place, 2]:
+            self._levels[place] = levels
 
     def _ranked(self, now_ms: int) -> list[tuple[str, float]]:
         with self._lock:
             levels = self._levels[: len(self._items)].copy()
         age_ms = now_ms - levels[:, 2]
         recent = levels[:, 0] * 2.0 ** (-age_ms / RECENT_HALF_LIFE_MS)
-        expected = levels[:, 1] * 2.0 ** (-age_ms / USUAL_HALF_LIFE_MS) * RECENT_HALF_LIFE_MS / USUAL_HALF_LIFE_MS
+        expected = levels[:, 1] * 2.0 ** (-age_ms / USUAL_HALF_LIFE_MS) * EXPECTED_SHARE
         trend = (recent - expected) / np.sqrt(expected + 1.0)
         rising = np.flatnonzero(trend > 0)
         best = rising[np.argsort(-trend[rising], kind="stable")[:KEPT]]
@@ -95,8 +93,7 @@ class ItemTrends:
 def _levels(row: Row) -> tuple[float, float, float]:
     """(recent, usual, at_ms) of an item's state, at the instant of its newest interaction."""
     at_ms = row.received_at_ms
-    kinds, values = _finished(FEATURES["popularity_by_kind"], row)
-    recent = sum(value for kind, value in zip(kinds, values, strict=True) if kind not in UNWELCOME_KINDS)
+    (recent,) = _finished(FEATURES["popularity_now"], row)
     (usual,) = _finished(FEATURES["popularity"], row)
     return (recent, usual, float(at_ms))
 

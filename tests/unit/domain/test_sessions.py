@@ -43,3 +43,14 @@ def test_categories_are_ranked_by_count_then_name() -> None:
     cells = session_after(("view", "b", 0), ("view", "a", 1), ("view", "c", 2), ("view", "c2", 3))
     assert cells["session_categories_keys"] == ["c", "a", "b"]
     assert cells["session_categories_values"] == [2, 1, 1]
+
+
+def test_a_session_becomes_a_binge_play_by_play() -> None:
+    plays: list[tuple[Kind, str, int]] = [("play", f"p{number}", number) for number in range(4)]
+    assert [session_after(("view", "v", 0), *plays[:count])["session_binge_probability"] for count in range(5)] == [
+        0.0,
+        0.25,
+        2 / 3,
+        1.0,
+        1.0,
+    ]

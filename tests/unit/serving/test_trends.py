@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.policies import DAY_MS, Policies
+from domain.policies import DAY_MS, HOUR_MS, Policies
 from domain.states import ItemState
 from serving.adapters.trends import REFRESH_MS, ItemTrends
 from tests.builders import START_MS, fact, stamp
@@ -51,9 +51,19 @@ def test_a_trend_fades() -> None:
     trends.take({"rising": state(*[NOW_MS] * 10)})
     trends.refresh()
     before = dict(trends.trending(1))["rising"]
-    clock.now_ms += DAY_MS
+    clock.now_ms += 3 * HOUR_MS
     trends.refresh()
     assert dict(trends.trending(1))["rising"] < before
+
+
+def test_a_row_that_a_rebuild_repeats_does_not_replace_a_newer_one_and_a_tombstone_does() -> None:
+    trends = ItemTrends(Clock())
+    trends.take({"rising": state(*[NOW_MS] * 10)})
+    trends.take({"rising": state(NOW_MS - DAY_MS)})
+    assert ranked(trends) == ["rising"]
+    trends.take({"rising": None})
+    trends._ready_at_ms = 0
+    assert ranked(trends) == []
 
 
 def test_the_list_is_made_anew_only_now_and_then() -> None:
