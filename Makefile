@@ -65,9 +65,14 @@ test-integration: setup ## suites and integration tests, on real servers
 	$(MAIN) $(PYTEST) tests/suites tests/integration
 
 .PHONY: test-e2e
-test-e2e: setup ## the whole platform, and its page in a real browser
+test-e2e: setup ## the whole platform, its page in a real browser, and a short storm
 	@infra/browser.sh
 	$(MAIN) $(PYTEST) tests/e2e
+	$(MAIN) $(PYTEST) tests/chaos
+
+.PHONY: test-chaos
+test-chaos: setup ## kill things at random for MINUTES (30) under load, then judge; SEED replays a run (docs/chaos.md)
+	$(MAIN) -u -m tests.chaos --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
 bench: setup ## every benchmark, one after the other; numbers land in bench/results

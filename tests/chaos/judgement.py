@@ -1,0 +1,173 @@
+"""The verdict on a run: the log as Kafka has it, against what was acknowledged, the lake and the dead letters."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kafka import KafkaConsumer, TopicPartition
+
+from batch.lake.table import Lake
+from domain.admission import screen
+from domain.facts import Stamp
+from domain.policies import Policies
+from infra.settings import Settings
+from schemas.errors import Reason, RejectedEvent
+from schemas.events import DeadLetter, InteractionEvent, decode
+from schemas.topics import DEAD_LETTERS, INTERACTIONS
+from tests.chaos.sending import Ledger, Place
+
+SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """One record of a topic, as it stands there."""
+
+    place: Place
+    received_at_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(slots=True)
+class Sorted:
+    """The log by rule 1: what must be in the lake, what must be a dead letter."""
+
+    screened: dict[Place, InteractionEvent] = field(default_factory=dict)
+    refused: dict[Place, Reason] = field(default_factory=dict)
+    duplicates: int = 0
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found, in numbers, and what is wrong with it."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+
+    def refuse(self, what: str, wrong: Collection[Any]) -> None:
+        """Complain, with the first few, unless nothing is wrong."""
+        if wrong:
+            self.complaints.append(f"{len(wrong)} {what}, such as {sorted(map(repr, wrong))[:SHOWN]}")
+
+
+def judge(settings: Settings, ledger: Ledger) -> Verdict:
+    """Read everything and compare it."""
+    prefix = settings.kafka.topic_prefix
+    log = read_topic(settings, INTERACTIONS.named(prefix).name)
+    letters = [decode(DeadLetter, one.value or b"") for one in read_topic(settings, DEAD_LETTERS.named(prefix).name)]
+    lake = Lake.open(settings.lake_dir, settings.policies.bucket).read(["partition", "offset", "event_id"])
+    rows = [((row["partition"], row["offset"]), row["event_id"]) for row in lake.to_pylist()]
+    found = sort_out(log, settings.policies)
+    verdict = Verdict({"log": len(log), "acknowledged": len(ledger.landed) + len(ledger.accepted)})
+    check_log(verdict, {one.place: one for one in log}, ledger)
+    check_reasons(verdict, ledger, found)
+    check_lake(verdict, rows, found, ledger.event_ids)
+    check_letters(verdict, letters, found, {one.place: one.value or b"" for one in log})
+    verdict.facts |= {"duplicates": found.duplicates, "retries": ledger.retries, "http_rejected": dict(ledger.rejected)}
+    return verdict
+
+
+def sort_out(log: Iterable[RawRecord], policies: Policies) -> Sorted:
+    """Apply rule 1 in offset order, in the most obvious way."""
+    found = Sorted()
+    counted: dict[tuple[str, str], list[int]] = defaultdict(list)
+    full: Counter[tuple[str, int]] = Counter()
+    for record in sorted(log, key=lambda one: one.place):
+        try:
+            event = screen(_text(record.key), record.value or b"", _stamp(record), policies.admission)
+        except RejectedEvent as error:
+            found.refused[record.place] = error.reason
+            continue
+        found.screened[record.place] = event
+        bucket = record.received_at_ms // policies.bucket.period_ms
+        earlier = counted[event.visitor_id, event.event_id]
+        if any(bucket - policies.bucket.dedup <= before <= bucket for before in earlier):
+            found.duplicates += 1
+        elif full[event.visitor_id, bucket] >= policies.admission.admitted_max:
+            found.refused[record.place] = Reason.FLOOD
+        else:
+            earlier.append(bucket)
+            full[event.visitor_id, bucket] += 1
+    return found
+
+
+def check_log(verdict: Verdict, log: Mapping[Place, RawRecord], ledger: Ledger) -> None:
+    """What Kafka has acknowledged it still has, and the gateway judged as it had to."""
+    lost = [place for place, sent in ledger.landed.items() if place not in log or log[place].value != sent.value]
+    verdict.refuse("acknowledged records are not in the log as they were sent", lost)
+    verdict.refuse("verdicts of the gateway are wrong", ledger.disputed)
+
+
+def check_lake(verdict: Verdict, rows: list[tuple[Place, str]], found: Sorted, acknowledged: set[str]) -> None:
+    """Every screened record exactly once, and every acknowledged event."""
+    places = [place for place, _ in rows]
+    expected = {place: event.event_id for place, event in found.screened.items()}
+    verdict.facts |= {"lake_rows": len(places), "lake_places": len(set(places)), "lake_events": len(acknowledged)}
+    verdict.refuse("rows are in the lake twice", [place for place, count in Counter(places).items() if count > 1])
+    verdict.refuse("screened records are missing in the lake", expected.keys() - set(places))
+    verdict.refuse("rows of the lake are not in the log", [row for row in rows if expected.get(row[0]) != row[1]])
+    verdict.refuse("acknowledged events are not in the lake", acknowledged - {event_id for _, event_id in rows})
+
+
+def check_letters(verdict: Verdict, letters: list[DeadLetter], found: Sorted, values: Mapping[Place, bytes]) -> None:
+    """Every refused record is a dead letter with its reason and its bytes; more than once is allowed."""
+    told = {((one.partition, one.offset), one.reason) for one in letters}
+    expected = set(found.refused.items())
+    torn = [
+        (one.partition, one.offset)
+        for one in letters
+        if base64.b64decode(one.raw_base64) != values.get((one.partition, one.offset))
+    ]
+    verdict.facts |= {
+        "letters": len(letters),
+        "letter_places": len({place for place, _ in told}),
+        "refused": dict(Counter(reason.value for reason in found.refused.values())),
+    }
+    verdict.refuse("refused records have no dead letter", expected - told)
+    verdict.refuse("dead letters are of nothing that was refused", told - expected)
+    verdict.refuse("dead letters have not the record's bytes", set(torn))
+
+
+def check_reasons(verdict: Verdict, ledger: Ledger, found: Sorted) -> None:
+    """What was sent to be refused was refused for that very reason."""
+    wrong = [
+        (place, sent.reason, found.refused.get(place))
+        for place, sent in ledger.landed.items()
+        if sent.reason is not None and found.refused.get(place) != sent.reason
+    ]
+    verdict.refuse("records were refused for another reason, or not at all", wrong)
+
+
+def read_topic(settings: Settings, topic: str) -> list[RawRecord]:
+    """Every record of a topic, up to where it ends now."""
+    found: list[RawRecord] = []
+    with closing(
+        KafkaConsumer(
+            bootstrap_servers=settings.kafka.bootstrap, enable_auto_commit=False, fetch_max_bytes=16 * 1024 * 1024
+        )
+    ) as consumer:
+        partitions = [TopicPartition(topic, at) for at in sorted(consumer.partitions_for_topic(topic) or ())]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
+        while any(consumer.position(at) < end for at, end in ends.items()):
+            for records in consumer.poll(timeout_ms=1_000, max_records=5_000).values():
+                found += [RawRecord((one.partition, one.offset), one.timestamp, one.key, one.value) for one in records]
+    return found
+
+
+def _stamp(record: RawRecord) -> Stamp:
+    return Stamp(record.received_at_ms, *record.place)
+
+
+def _text(key: bytes | None) -> str:
+    try:
+        return (key or b"").decode()
+    except UnicodeDecodeError:
+        return ""
