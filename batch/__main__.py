@@ -10,13 +10,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from infra import logs, metrics
 from infra.exits import run_command
 from infra.processes.readiness import heartbeat_path
 from infra.settings import Settings, load_settings
 from schemas.events import KINDS
+
+if TYPE_CHECKING:
+    from batch.parity_findings import Parity
 
 Command = Callable[[Settings, argparse.Namespace], int]
 
@@ -70,10 +73,20 @@ def lake(settings: Settings, _: argparse.Namespace) -> int:
 
 
 def parity(settings: Settings, options: argparse.Namespace) -> int:
-    """Compare what the stores say with the log; 1 when anything differs."""
-    from batch.parity import compare
+    """Compare what the stores say with the log, once or for ever; 1 when anything differs."""
+    from batch.parity_gauge import gauge_forever
 
-    found = compare(settings, sample=None if options.all else options.sample, is_at_rest=options.at_rest)
+    sample = None if options.all else options.sample
+
+    def compare_once() -> Parity:
+        from batch.parity import compare  # brings Feast, which a gauge that is switched off must not cost
+
+        return compare(settings, sample=sample, is_at_rest=options.at_rest)
+
+    if options.every is not None:
+        metrics.export("parity", settings.metrics.parity_port)
+        gauge_forever(compare_once, options.every, heartbeat_path(settings.run_dir, "parity"))
+    found = compare_once()
     _tell(dataclasses.asdict(found))
     return 1 if found.mismatches else 0
 
@@ -100,7 +113,15 @@ def parser() -> argparse.ArgumentParser:
     comparing.add_argument("--sample", type=int, default=200, metavar="N", help="visitors and items to compare (200)")
     comparing.add_argument("--all", action="store_true", help="every visitor and item")
     comparing.add_argument("--at-rest", action="store_true", help="nothing is being sent: what is unsettled is wrong")
+    comparing.add_argument("--every", type=_seconds, metavar="S", help="for ever, as a gauge; 0: be there and idle")
     return root
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if seconds < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return seconds
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 Each label has a closed set of values, and every combination is there from the start with 0, so that a rate has no gap
 and a panel or alert can be checked against a fresh process. A layer sets its own metrics and no others, and its
-process shows no others: serving at `/metrics`, the writer and the archiver on ports of their own.
+process shows no others: serving at `/metrics`, the writer, the archiver and parity on ports of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 log = logging.getLogger(__name__)
 
-Layer = Literal["serving", "writer", "archiver"]
+Layer = Literal["serving", "writer", "archiver", "parity"]
 LOOPBACK: Final = "127.0.0.1"
 
 # Bounds in seconds, dense where the promises are: 3 ms a request, 25 and 100 ms from click to slate.
@@ -138,6 +138,16 @@ ARCHIVER_DEAD_LETTERS: Final = _with_all(
 PARITY_ROWS: Final = Counter("firth_parity_rows_total", "Rows compared.")
 PARITY_MISMATCHES: Final = Gauge("firth_parity_mismatched_fields", "Fields that differed in the last run. 0 is good.")
 PARITY_UNSETTLED: Final = Gauge("firth_parity_unsettled_rows", "Rows that the last run could not compare yet.")
+PARITY_HISTORY_GAPS: Final = Gauge(
+    "firth_parity_history_gap_rows", "Rows that lack what the stream let go before batch covered it, in the last run."
+)
+PARITY_INCOMPLETE: Final = Gauge(
+    "firth_parity_incomplete_rows", "Rows that name features which they do not have whole yet, in the last run."
+)
+PARITY_RUN_SECONDS: Final = Gauge("firth_parity_run_seconds", "How long the last run took.")
+PARITY_LAST_RUN: Final = Gauge(
+    "firth_parity_last_run_timestamp_seconds", "When the last run ended, as Unix time; 0 before the first."
+)
 
 
 class _OfLayer(Collector):

@@ -108,6 +108,14 @@ class MetricsSettings(Piece):
 
     writer_port: int = Field(default=19_101, ge=0, le=65_535)
     archiver_port: int = Field(default=19_102, ge=0, le=65_535)
+    parity_port: int = Field(default=19_103, ge=0, le=65_535)
+
+
+class ParitySettings(Piece):
+    """The gauge: how many visitors and items it compares, and how often; 0: never, the process idles."""
+
+    every_s: float = Field(default=60.0, ge=0)
+    sample: int = Field(default=25, ge=1)
 
 
 class Settings(BaseSettings):
@@ -125,6 +133,7 @@ class Settings(BaseSettings):
     feast: FeastSettings = FeastSettings()
     batch: BatchSettings = BatchSettings()
     metrics: MetricsSettings = MetricsSettings()
+    parity: ParitySettings = ParitySettings()
     policies: Policies = Policies()
 
     @property

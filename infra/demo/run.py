@@ -55,7 +55,8 @@ def smoke(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     folder = PROJECT_ROOT / ".firth" / "smoke"
     shutil.rmtree(folder, ignore_errors=True)
-    os.environ.update(choose_free_ports(random.Random()) | {"FIRTH_STATE_DIR": str(folder)})
+    own = {"FIRTH_STATE_DIR": str(folder), "FIRTH_PARITY__EVERY_S": "0"}  # parity is asked for once, at the end
+    os.environ.update(choose_free_ports(random.Random()) | own)
     settings = load_settings()
     steps = Steps(settings, _say)
     try:

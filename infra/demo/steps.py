@@ -61,8 +61,8 @@ class Steps:
         return self._run("daily", "batch", "daily")
 
     def check_parity(self, sample: int) -> dict[str, Any]:
-        """`python -m batch parity`: its last line, parsed; mismatches are the caller's to judge."""
-        return self._run("parity", "batch", "parity", "--sample", str(sample), may_fail=True)
+        """`python -m batch parity` after the traffic: its last line, parsed; mismatches are the caller's to judge."""
+        return self._run("parity", "batch", "parity", "--sample", str(sample), "--at-rest", may_fail=True)
 
     def _run(self, step: str, module: str, *arguments: str, may_fail: bool = False) -> dict[str, Any]:
         """Run `python -m module …` and show its lines; the last one is parsed when it is JSON.

@@ -31,6 +31,7 @@ SERVICES: Final = (
     Service("writer", programs.writer, ("topics", "features")),
     Service("archiver", programs.archiver, ("topics",)),
     Service("serving", programs.serving, ("topics", "features")),
+    Service("parity", programs.parity, ("topics", "features")),
 )
 
 

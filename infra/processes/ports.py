@@ -22,6 +22,7 @@ PORT_VARIABLES: Final = (
     "FIRTH_SERVING__PORT",
     "FIRTH_METRICS__WRITER_PORT",
     "FIRTH_METRICS__ARCHIVER_PORT",
+    "FIRTH_METRICS__PARITY_PORT",
 )
 """Every variable of the settings that names a port on which one of our processes listens."""
 

@@ -70,6 +70,13 @@ def archiver(settings: Settings) -> Command:
     return _main_program(settings, "archiver", "batch", "archive", ready=_heartbeat(settings, "archiver"))
 
 
+def parity(settings: Settings) -> Command:
+    """The gauge that compares the stores with the log."""
+    every_s, sample = f"{settings.parity.every_s:g}", str(settings.parity.sample)
+    arguments = ("parity", "--every", every_s, "--sample", sample)
+    return _main_program(settings, "parity", "batch", *arguments, ready=_heartbeat(settings, "parity"))
+
+
 def serving(settings: Settings) -> Command:
     """The HTTP server."""
     host, port = settings.serving.host, settings.serving.port
@@ -89,9 +96,9 @@ def speed_job(settings: Settings, jars: Sequence[Path] | None = None) -> dict[st
         "bootstrap": settings.kafka.bootstrap,
         "group_id": f"{prefix}firth-speed",
         "topics": {topic.name.replace("-", "_"): topic.named(prefix).name for topic in SPEED_TOPICS},
-        "checkpoint_dir": str(settings.flink_dir / "checkpoints"),
-        "savepoint_dir": str(settings.flink_dir / "savepoints"),
-        "artifacts_dir": str(settings.artifacts_dir),
+        "checkpoint_dir": str(settings.flink_dir.absolute() / "checkpoints"),
+        "savepoint_dir": str(settings.flink_dir.absolute() / "savepoints"),
+        "artifacts_dir": str(settings.artifacts_dir.absolute()),
         "rest_port": settings.flink.rest_port,
         "parallelism": settings.flink.parallelism,
         "checkpoint_interval_ms": settings.flink.checkpoint_interval_ms,

@@ -15,8 +15,9 @@ SHORT_BUCKETS = {
     "FIRTH_BATCH__CLOSING_GRACE_MS": "1000",
     "FIRTH_BATCH__ARCHIVE_INTERVAL_MS": "500",
     "FIRTH_BATCH__SPARK_MEMORY": "1g",
+    "FIRTH_PARITY__EVERY_S": "0",
 }
-"""Days of half a minute: a bucket closes while the test looks on."""
+"""Days of half a minute: a bucket closes while the test looks on. The tests ask for parity themselves."""
 
 
 @pytest.fixture(scope="session")
