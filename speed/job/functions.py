@@ -60,7 +60,7 @@ class KeyedFunction(KeyedProcessFunction):
     def on_timer(self, timestamp: int, ctx: Any) -> Iterator[bytes]:
         """The time of one key has come; at most one frame out."""
         assert self._state is not None
-        key = base64.b64decode(ctx.get_current_key()[0])
+        key = base64.b64decode(ctx.get_current_key())
         frame = self._operator.wake(key, timestamp, self._state, ctx.timer_service(), self._count, now_ms())
         if frame:
             yield frame
