@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from domain import rates
+from domain.aggregates import BucketRate, DecayedSum, Histogram, KMinValues, LastN, MinMax, Sum, Windowed
+from domain.aggregates.windowed import label_of
+from domain.context import CONTEXT
+from domain.derived import DERIVED
 from domain.features import (
     AGGREGATED,
+    BATCH_ONLY,
     SESSION,
     batch_view_columns,
     merged_view_columns,
@@ -28,24 +36,85 @@ VIEWS: Final = (
 )
 
 
+AGGREGATES: Final = (Sum, DecayedSum, MinMax, LastN, Histogram, KMinValues, Windowed, BucketRate)
+FORMULAS: Final = (
+    rates.mean,
+    rates.rate_with_prior,
+    rates.weighted_rating,
+    rates.positive_share,
+    rates.critic_score,
+    rates.trend,
+    rates.shares,
+)
+
+
 def render() -> str:
-    """The document: one table of features, then the columns of every view."""
+    """The document: tables of features, how they are defined, then the columns of every view."""
     lines = [
         "# Features",
         "",
-        "Generated from `domain/features.py` by `python -m domain write`; do not edit.",
+        "Generated from `domain/features.py` by `python -m domain write`; do not edit. To add one: "
+        "[add-a-feature.md](add-a-feature.md).",
         "",
-        "| feature | entity | layer | aggregate | what it says | unit | owner |",
-        "|---|---|---|---|---|---|---|",
+        *_catalogue(),
+        "",
+        "## Derived when a row is read",
+        "",
+        "| feature | entity | from | what it says | unit | owner |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| `{f.name}` | {f.entity} | {', '.join(f'`{name}`' for name in f.inputs)} | {f.description} | {f.unit} "
+            f"| {f.owner} |"
+            for f in DERIVED
+        ),
+        "",
+        "## Definitions",
+        "",
+        *(line for each in (*AGGREGATES, *FORMULAS) for line in _definition(each)),
     ]
-    lines += [
-        f"| `{f.name}` | {f.entity} | both | `{f.aggregate!r}` | {f.description} | {f.unit} | {f.owner} |"
-        for f in AGGREGATED
-    ]
-    lines += [f"| `{f.name}` | visitor | stream | session | {f.description} | {f.unit} | {f.owner} |" for f in SESSION]
     for name, writer, columns in VIEWS:
         lines += ["", f"## `{name}`, written by {writer}", "", *_table(columns)]
     return "\n".join(lines) + "\n"
+
+
+def _catalogue() -> list[str]:
+    rows: list[tuple[str, ...]] = [
+        (f.name, f.entity, "batch and stream", f"`{_spelled(f.aggregate)}`", f.description, f.unit, f.owner)
+        for f in AGGREGATED
+    ]
+    rows += [(f.name, f.entity, "batch", "counts", f.description, f.unit, f.owner) for f in BATCH_ONLY]
+    rows += [(f.name, "visitor", "stream", "session", f.description, f.unit, f.owner) for f in SESSION]
+    rows += [(f.name, "request", "at request", "context", f.description, f.unit, f.owner) for f in CONTEXT]
+    head = ["| feature | entity | layer | aggregate | what it says | unit | owner |", "|---|---|---|---|---|---|---|"]
+    return head + [f"| `{name}` | {' | '.join(rest)} |" for name, *rest in rows]
+
+
+def _spelled(value: object) -> str:
+    """An aggregate by what it does not leave to its defaults, durations as people say them."""
+    if not (dataclasses.is_dataclass(value) and not isinstance(value, type)):
+        return str(value)
+    said = []
+    for field in dataclasses.fields(value):
+        given = getattr(value, field.name)
+        if given == field.default:
+            continue
+        if field.name.endswith("_ms"):
+            given = ", ".join(map(label_of, given)) if isinstance(given, tuple) else label_of(given)
+            said.append(f"{field.name.removesuffix('_ms')} = {given}")
+        elif field.name in ("of", "key", "quantity", "member", "n"):
+            said.append(_spelled(given) if field.name == "of" else str(given))
+        else:
+            said.append(f"{field.name} = {', '.join(given) if isinstance(given, tuple) else given}")
+    return f"{type(value).__name__}({', '.join(said)})"
+
+
+def _definition(thing: type | Callable[..., object]) -> list[str]:
+    """Name and docstring; of an aggregate also what its module says, where the formula and its source stand."""
+    said = inspect.getdoc(thing) or ""
+    if isinstance(thing, type):
+        _, _, module_rest = (inspect.getdoc(inspect.getmodule(thing)) or "").partition("\n\n")
+        said = f"{said}\n\n{module_rest}".strip()
+    return [f"**{thing.__name__}.** {said}", ""]
 
 
 def _table(columns: Iterable[tuple[str, object]]) -> list[str]:
