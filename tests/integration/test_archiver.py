@@ -13,21 +13,27 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
 
-from batch.lake.archiver import Archiver, archive_to_end, archive_until, now_ms
+from batch.cutoff import cut_log
+from batch.lake.archiver import archive_to_end, archive_until, now_ms
 from batch.lake.importer import Imported, ImportRefused, import_file
+from batch.lake.impressions import IMPRESSIONS
+from batch.lake.interactions import INTERACTIONS
+from batch.lake.layout import Layout
 from batch.lake.mapping import ColumnMapping
-from batch.lake.source import InteractionLog
+from batch.lake.source import TopicLog
 from batch.lake.status import lake_status
-from batch.lake.table import Lake
+from batch.lake.table import open_table
+from batch.lake.table_archiver import Archived, TableArchiver
 from infra.processes.readiness import heartbeat_path
 from infra.settings import Settings
 from schemas.errors import DependencyError
 from schemas.events import encode
-from tests.builders import interaction
+from tests.builders import impression, interaction
 from tests.waiting import wait_until
 
 LIMIT_S = 60
@@ -37,11 +43,12 @@ pytestmark = pytest.mark.usefixtures("topics")
 
 
 class Producer:
-    """Sends interactions of 50 visitors, numbered from 0."""
+    """Sends interactions of 50 visitors, numbered from 0, and an impression with every tenth."""
 
     def __init__(self, settings: Settings) -> None:
         self.sent = 0
         self._topic = f"{settings.kafka.topic_prefix}interactions"
+        self._shown = f"{settings.kafka.topic_prefix}impressions"
         self._producer = KafkaProducer(bootstrap_servers=settings.kafka.bootstrap, linger_ms=5)
 
     def send(self, count: int) -> None:
@@ -49,11 +56,19 @@ class Producer:
             visitor = f"v{number % 50}"
             event = interaction(f"e{number}", visitor=visitor)
             self._producer.send(self._topic, key=visitor.encode(), value=encode(event))
+            if number % 10 == 0:
+                shown = impression(f"s{number}", visitor=visitor)
+                self._producer.send(self._shown, key=visitor.encode(), value=encode(shown))
         self._producer.flush()
         self.sent += count
 
-    def send_raw(self, key: bytes, value: bytes) -> None:
-        self._producer.send(self._topic, key=key, value=value)
+    @property
+    def shown(self) -> int:
+        """Impressions that were sent."""
+        return -(-self.sent // 10)
+
+    def send_raw(self, key: bytes, value: bytes, *, is_impression: bool = False) -> None:
+        self._producer.send(self._shown if is_impression else self._topic, key=key, value=value)
         self._producer.flush()
 
     def close(self) -> None:
@@ -90,15 +105,26 @@ def archiver_process(settings: Settings) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+def rows_of(settings: Settings) -> tuple[int, int]:
+    """Rows of interactions and of impressions."""
+    status = lake_status(settings)
+    return status["interactions"]["rows"], status["impressions"]["rows"]
+
+
 def has_more_rows(settings: Settings, rows: int) -> bool:
-    return bool(lake_status(settings)["rows"] > rows)
+    return rows_of(settings)[0] > rows
 
 
-def assert_exactly_once(settings: Settings, sent: int) -> None:
-    rows = Lake.open(settings.lake_dir, settings.policies.bucket).read(["partition", "offset", "event_id"])
-    assert rows.num_rows == sent
-    assert len(set(rows["event_id"].to_pylist())) == sent
-    assert len(set(zip(rows["partition"].to_pylist(), rows["offset"].to_pylist(), strict=True))) == sent
+def lags(settings: Settings) -> list[int]:
+    return [partition["lag"] for table in lake_status(settings).values() for partition in table["partitions"]]
+
+
+def assert_exactly_once(settings: Settings, sent: int, shown: int) -> None:
+    for layout, identity, count in ((INTERACTIONS, "event_id", sent), (IMPRESSIONS, "slate_id", shown)):
+        rows = open_table(settings, layout).read(["partition", "offset", identity])
+        assert rows.num_rows == count
+        assert len(set(rows[identity].to_pylist())) == count
+        assert len(set(zip(rows["partition"].to_pylist(), rows["offset"].to_pylist(), strict=True))) == count
 
 
 def test_what_was_sent_is_archived_once_and_refused_records_only_move_the_offsets(
@@ -107,25 +133,27 @@ def test_what_was_sent_is_archived_once_and_refused_records_only_move_the_offset
     producer.send(500)
     producer.send_raw(b"ada", b"not json")
     producer.send_raw(b"eve", encode(interaction("stranger", visitor="ada")))
+    producer.send_raw(b"eve", encode(impression("forged", visitor="ada")), is_impression=True)
     done = archive_to_end(settings)
-    assert done.rows == 500
-    assert done.refused == {"malformed": 1, "key": 1}
-    assert_exactly_once(settings, 500)
-    status = lake_status(settings)
-    assert [partition["lag"] for partition in status["partitions"]] == [0, 0, 0, 0]
-    assert archive_to_end(settings).rows == 0
+    assert {table: (one.rows, one.refused) for table, one in done.items()} == {
+        "interactions": (500, {"malformed": 1, "key": 1}),
+        "impressions": (50, {"key": 1}),
+    }
+    assert_exactly_once(settings, 500, 50)
+    assert lags(settings) == [0] * 8
+    assert [one.rows for one in archive_to_end(settings).values()] == [0, 0]
 
 
 @pytest.mark.parametrize("is_aborted", [False, True])
 def test_a_topic_that_ends_with_a_transaction_is_archived_to_its_end(settings: Settings, is_aborted: bool) -> None:
     send_in_transaction(settings, 50, is_aborted=is_aborted)
-    assert archive_to_end(settings).rows == 50  # the stream reads what was aborted too
-    assert [partition["lag"] for partition in lake_status(settings)["partitions"]] == [0, 0, 0, 0]
+    assert archive_to_end(settings)["interactions"].rows == 50  # the stream reads what was aborted too
+    assert lags(settings) == [0] * 8
     send_in_transaction(settings, 50, first=50)
-    assert archive_to_end(settings).rows == 50
-    again = archive_to_end(settings)
+    assert archive_to_end(settings)["interactions"].rows == 50
+    again = archive_to_end(settings)["interactions"]
     assert (again.rows, again.commits) == (0, 0)
-    assert_exactly_once(settings, 100)
+    assert_exactly_once(settings, 100, 0)
 
 
 def send_in_transaction(settings: Settings, count: int, *, first: int = 0, is_aborted: bool = False) -> None:
@@ -146,10 +174,11 @@ def send_in_transaction(settings: Settings, count: int, *, first: int = 0, is_ab
 
 
 def test_two_archivers_at_once_double_and_lose_nothing(settings: Settings, producer: Producer) -> None:
-    quick, stop, done = fast(settings), Event(), []
+    quick, stop = fast(settings), Event()
+    done: list[Archived] = []
 
     def run(name: str) -> None:
-        done.append(archive_until(stop, quick, heartbeat_path(settings.run_dir, name)))
+        done.extend(archive_until(stop, quick, heartbeat_path(settings.run_dir, name)).values())
 
     threads = [Thread(target=run, args=(name,)) for name in ("one", "two")]
     for thread in threads:
@@ -157,27 +186,27 @@ def test_two_archivers_at_once_double_and_lose_nothing(settings: Settings, produ
     try:
         for _ in range(30):
             producer.send(100)
-        wait_until(partial(has_more_rows, quick, producer.sent - 1), LIMIT_S, "all rows")
+        wait_until(lambda: rows_of(quick) == (producer.sent, producer.shown), LIMIT_S, "all rows")
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    assert sum(one.rows for one in done) == producer.sent
+    assert sum(one.rows for one in done) == producer.sent + producer.shown
     assert sum(one.overtaken for one in done) > 0
-    assert_exactly_once(settings, producer.sent)
+    assert_exactly_once(settings, producer.sent, producer.shown)
 
 
 def test_kill_9_at_any_moment_loses_and_doubles_nothing(settings: Settings, producer: Producer) -> None:
     moments = random.Random(7)
     for _ in range(4):
-        archived = lake_status(settings)["rows"]
+        archived, _ = rows_of(settings)
         with archiver_process(settings) as process:
             producer.send(600)
             wait_until(partial(has_more_rows, settings, archived), LIMIT_S, "a commit")
             time.sleep(moments.random() * 0.3)
             process.kill()
     archive_to_end(settings)
-    assert_exactly_once(settings, producer.sent)
+    assert_exactly_once(settings, producer.sent, producer.shown)
 
 
 def test_sigterm_commits_what_was_read_and_ends_well(settings: Settings, producer: Producer) -> None:
@@ -185,10 +214,10 @@ def test_sigterm_commits_what_was_read_and_ends_well(settings: Settings, produce
     with archiver_process(settings) as process:
         wait_until(heartbeat.exists, LIMIT_S, "the heartbeat")
         producer.send(300)
-        wait_until(lambda: lake_status(settings)["rows"] == 300, LIMIT_S, "all rows")
+        wait_until(lambda: rows_of(settings) == (300, 30), LIMIT_S, "all rows")
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
-    assert_exactly_once(settings, 300)
+    assert_exactly_once(settings, 300, 30)
 
 
 def with_buckets_of_a_second(settings: Settings) -> Settings:
@@ -204,15 +233,15 @@ def with_buckets_of_a_second(settings: Settings) -> Settings:
 def test_a_bucket_closes_on_an_idle_topic(settings: Settings, producer: Producer) -> None:
     short = with_buckets_of_a_second(settings)
     producer.send(10)
-    lake = Lake.open(short.lake_dir, short.policies.bucket)
-    with InteractionLog(short.kafka) as source:
-        archiver = Archiver(lake, source, short.policies, short.batch)
+    lake = open_table(short, INTERACTIONS)
+    with TopicLog(short.kafka, INTERACTIONS.topic) as source:
+        archiver = TableArchiver(lake, INTERACTIONS, source, short.policies, short.batch)
         archiver.run_to_end()
-        last_bucket_ms = lake_status(short)["last_bucket_ms"]
+        last_bucket_ms = lake_status(short)["interactions"]["last_bucket_ms"]
 
         def is_closed() -> bool:
             archiver.run_to_end()
-            return bool(lake_status(short)["closed_cutoff_ms"] > last_bucket_ms)
+            return bool(lake_status(short)["interactions"]["closed_cutoff_ms"] > last_bucket_ms)
 
         wait_until(is_closed, LIMIT_S, "the bucket of the last record is closed")
     assert archiver.archived.after_closing == 0
@@ -230,7 +259,7 @@ def test_history_does_not_enter_a_bucket_that_is_live_in_kafka_and_not_yet_archi
         import_rows(short, tmp_path, before_ms - 1, live_to_ms)
     done = import_rows(short, tmp_path, before_ms - 1)
     assert (done.rows, done.is_archived_to_end) == (1, True)
-    assert lake_status(short)["rows"] == 11
+    assert rows_of(short)[0] == 11
 
 
 def import_rows(settings: Settings, folder: Path, *at_ms: int) -> Imported:
@@ -241,7 +270,38 @@ def import_rows(settings: Settings, folder: Path, *at_ms: int) -> Imported:
 
 
 def test_a_broker_that_is_not_there_is_named(settings: Settings) -> None:
-    nowhere = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"port": 1})})
+    nowhere = without_broker(settings)
     with pytest.raises(DependencyError, match=r"127\.0\.0\.1:1"):
         archive_to_end(nowhere)
-    assert "127.0.0.1:1" in lake_status(nowhere)["partitions"]
+    assert all("127.0.0.1:1" in table["partitions"] for table in lake_status(nowhere).values())
+
+
+def test_batch_cuts_only_where_both_tables_are_closed(settings: Settings, producer: Producer) -> None:
+    short = with_buckets_of_a_second(settings)
+    producer.send(10)
+    sent_ms = now_ms()
+    wait_until(lambda: now_ms() > sent_ms + 2_000, LIMIT_S, "the bucket of what was sent to be over")
+    archive_one(short, INTERACTIONS)
+    assert cut_log(without_broker(short)).impressions == 0  # no archiver has ever looked at impressions
+    cut = cut_log(short)
+    assert cut.cutoff_ms > sent_ms
+    assert (cut.records, cut.impressions) == (10, 1)
+
+    producer.send(10)
+    sent_ms = now_ms()
+    wait_until(lambda: now_ms() > sent_ms + 2_000, LIMIT_S, "the bucket of what was sent to be over")
+    archive_one(short, INTERACTIONS)
+    held_up = cut_log(without_broker(short))
+    assert (held_up.records, held_up.impressions) == (10, 1)
+    cut = cut_log(short)
+    assert (cut.records, cut.impressions) == (20, 2)
+
+
+def archive_one(settings: Settings, layout: Layout[Any]) -> None:
+    """Archive one table only."""
+    with TopicLog(settings.kafka, layout.topic) as source:
+        TableArchiver(open_table(settings, layout), layout, source, settings.policies, settings.batch).run_to_end()
+
+
+def without_broker(settings: Settings) -> Settings:
+    return settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"port": 1})})
