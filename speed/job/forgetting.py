@@ -43,6 +43,12 @@ def forget_when_asked(folders: StateFolders, now_ms: int) -> Path | None:
     return aside
 
 
+def newest_aside(folders: StateFolders) -> Path | None:
+    """The state that was given up last."""
+    found = folders.checkpoints.parent.glob(f"{ASIDE}*")
+    return max(found, key=lambda path: int(path.name.removeprefix(ASIDE)), default=None)
+
+
 def set_aside(folders: StateFolders, now_ms: int) -> Path | None:
     """Move checkpoints, savepoints and what identifies them aside; keeps the newest few such folders."""
     there = [folder for folder in folders if folder.exists()]

@@ -1,0 +1,1 @@
+"""What an operator does with the stream: one file a command of `python -m speed`. Runs in the main environment."""
