@@ -45,7 +45,7 @@ INTERACTIONS: Final = Topic(
 """Kept for (kept + dedup + 2) buckets of a day, so that the stream can always be rebuilt from it."""
 
 ITEMS: Final = Topic("items", "item_id", 2, "compact", None, "gateway", "serving")
-IMPRESSIONS: Final = Topic("impressions", "visitor_id", 4, "delete", 11 * DAY_MS, "serving", "archiver (later)")
+IMPRESSIONS: Final = Topic("impressions", "visitor_id", 4, "delete", 11 * DAY_MS, "serving", "archiver")
 VISITOR_STATES: Final = Topic("visitor-states", "visitor_id", 4, "compact", None, "speed job", "feature writer")
 ITEM_STATES: Final = Topic("item-states", "item_id", 4, "compact", None, "speed job", "feature writer, serving")
 DEAD_LETTERS: Final = Topic(
