@@ -25,7 +25,7 @@ def read_log(spark: SparkSession, lake_dir: Path, version: int, cutoff_ms: int) 
 
 
 def to_facts(rows: DataFrame) -> DataFrame:
-    """Rows of the lake as facts, with the stamp and the bucket of each record and its `personalise`."""
+    """Rows of the lake as facts, with the stamp and the bucket of each record, its `personalise` and its `slate_id`."""
     return rows.select(
         *ORDER,
         "received_at_ms",
@@ -43,6 +43,7 @@ def to_facts(rows: DataFrame) -> DataFrame:
         "utc_offset_min",
         F.coalesce("session_id", F.lit("")).alias("session_id"),
         _critic_milli().alias("critic_milli"),
+        "slate_id",
     )
 
 

@@ -20,37 +20,60 @@ POLICIES = Policies(
     admission=AdmissionPolicy(admitted_max=30),
 )
 CATEGORIES = ("crime", "drama", "éa", "Zoo", "ab", "a")
+OLDEST_BUCKET = -1_000
+"""More than the catalogue's longest window before the newest, in buckets from START_MS."""
+REGULARS_BUCKETS = range(-85, -5)
+"""More in a row than a total keeps of them."""
 
 
 def generated_log(seed: int, *, records: int = 900, buckets: int = 9) -> list[LogRecord]:
-    """Duplicates near and far, floods, ever new categories, partitions, empty buckets, history, silent events."""
+    """Duplicates near and far, floods, ever new categories, partitions, empty buckets, old history, silent events."""
     random = Random(seed)
     log = []
     for offset in range(records):
         history = offset < records // 4
-        bucket = random.choice((0, 1, 3, 39)) if history else 40 + min(int(random.expovariate(0.4)), buckets)
-        received_at_ms = START_MS + bucket * PERIOD_MS + random.randrange(PERIOD_MS)
-        log.append(_record(random, HISTORY_PARTITION if history else offset % 2, offset, received_at_ms))
+        if history:
+            bucket = random.choice((0, 1, 3, 39, random.randrange(OLDEST_BUCKET, 40)))
+        else:
+            bucket = 40 + min(int(random.expovariate(0.4)), buckets)
+        visitor = "robot" if random.random() < 0.15 else f"v{random.randrange(25)}"
+        log.append(_record(random, visitor, HISTORY_PARTITION if history else offset % 2, offset, bucket))
+    for offset, bucket in enumerate((*REGULARS_BUCKETS, *REGULARS_BUCKETS[::3]), start=records):
+        log.append(_record(random, "regular", HISTORY_PARTITION, offset, bucket))
     return log
 
 
-def _record(random: Random, partition: int, offset: int, received_at_ms: int) -> LogRecord:
-    visitor = "robot" if random.random() < 0.15 else f"v{random.randrange(25)}"
+def _record(random: Random, visitor: str, partition: int, offset: int, bucket: int) -> LogRecord:
+    received_at_ms = START_MS + bucket * PERIOD_MS + random.randrange(PERIOD_MS)
+    kind = random.choice(KINDS)
+    ago_ms = 0 if partition < 0 else random.choice((0, 5, 1_000, 10_000_000))
     event = interaction(
         f"e{random.randrange(12)}" if random.random() < 0.3 else f"unique{offset}",
         visitor=visitor,
-        item=f"i{int(random.expovariate(0.2))}",
-        kind=random.choice(KINDS),
-        at_ms=received_at_ms if partition < 0 else received_at_ms - random.choice((0, 5, 1_000, 10_000_000)),
-        value=random.choice((None, 0.0, 2.5, 0.0000005, 0.0000015, -19.99, 1e9 / 3)),
+        item="hit" if visitor == "regular" else f"i{int(random.expovariate(0.2))}",
+        kind=kind,
+        at_ms=0 if random.random() < 0.02 else received_at_ms - ago_ms,  # 0: an hour west of UTC, the year is 1969
+        value=random.choice((*_VALUES.get(kind, ()), None, 0.0, 2.5, 0.0000005, 0.0000015, -19.99, 1e9 / 3)),
         session_id=random.choice((None, None, "s1", "s2")),
         personalise=random.random() > 0.1,
-        context=InteractionContext(
-            categories=_categories(random, visitor),
-            utc_offset_min=random.choice((0, -840, 840, 345)),
-        ),
+        context=_context(random, visitor),
     )
     return LogRecord(event, Stamp(received_at_ms, partition, offset))
+
+
+_VALUES: dict[str, tuple[float, ...]] = {
+    "play": (0.999_999_9, 1.0, 999.999_999, 61_500.25, 5_400_000.0, 1e9),
+    "rating": (3.499_999, 3.5, 4.0, 5.0, 5.000_001, 0.5, -1.0),
+}
+
+
+def _context(random: Random, visitor: str) -> InteractionContext:
+    return InteractionContext(
+        categories=_categories(random, visitor),
+        utc_offset_min=random.choice((0, -840, 840, 345, -210)),
+        source=random.choice((None, None, "audience", "critic")),
+        weight=random.choice((None, 0.001, 0.0025, 1.5, 10.0)),
+    )
 
 
 def _categories(random: Random, visitor: str) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -11,25 +13,41 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from batch.features.admission import admitted
-from batch.features.cells import saturating_sum
 from batch.features.facts import read_log
-from batch.features.plan import view_rows
+from batch.features.plan import UncompiledAggregate, total_rows, view_rows
+from batch.features.quantities import saturating_sum
 from batch.parquet import write_file
 from batch.spark import spark_session
 from batch.training.sessions import sessions_of
 from domain import reference
+from domain.aggregates import Aggregate, BucketRate, DecayedSum, Histogram, KMinValues, LastN, MinMax, Sum, Windowed
 from domain.aggregates.sums import INT64_MAX
-from domain.features import JOIN_KEYS, Entity, batch_view_columns, column_names, features_of
-from domain.policies import BucketPolicy, Policies
+from domain.facts import Fact, Stamp
+from domain.features import (
+    GENERATION,
+    JOIN_KEYS,
+    Entity,
+    Feature,
+    batch_only_of,
+    batch_view_columns,
+    column_names,
+    features_of,
+)
+from domain.merge import merge_cells, stream_cells
+from domain.policies import DAY_MS, HOUR_MS, MINUTE_MS, BucketPolicy, Policies
 from domain.reference import LogRecord
+from domain.states import Admitted, ItemState, VisitorState
 from domain.timeline import Visit, opens_session, to_visit
 from infra.settings import BatchSettings, Settings
+from schemas.errors import RejectedEvent
 from tests.builders import START_MS, record
-from tests.integration.generated_log import PERIOD_MS, POLICIES, generated_log, lake_of
+from tests.integration.generated_log import OLDEST_BUCKET, PERIOD_MS, POLICIES, generated_log, lake_of
 
 CUTOFF_MS = START_MS + 44 * PERIOD_MS
+FIRST_BUCKET_MS = START_MS + OLDEST_BUCKET * PERIOD_MS
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +69,30 @@ def before(log: list[LogRecord], cutoff_ms: int) -> list[LogRecord]:
     return [one for one in log if one.stamp.received_at_ms < cutoff_ms]
 
 
-def expected_rows(entity: Entity, log: list[LogRecord], policies: Policies) -> dict[str, dict[str, Any]]:
+def expected_rows(
+    entity: Entity, log: list[LogRecord], policies: Policies, cutoff_ms: int = CUTOFF_MS
+) -> dict[str, dict[str, Any]]:
     rows = {}
-    for key, facts in reference.facts_by_key(entity, before(log, CUTOFF_MS), policies).items():
+    for key, facts in reference.facts_by_key(entity, before(log, cutoff_ms), policies).items():
         totals = reference.totals(entity, facts, policies)
-        cells: dict[str, Any] = {"cutoff_ms": CUTOFF_MS}
+        cells: dict[str, Any] = {"cutoff_ms": cutoff_ms, "history_generation": GENERATION}
         for feature in features_of(entity):
-            packed = feature.aggregate.pack_total(totals[feature.name])
-            cells.update(zip(column_names(feature.total_columns()), packed, strict=True))
+            cells |= packed(feature, totals[feature.name])
+        for counted in batch_only_of(entity):
+            cells |= dict.fromkeys(column_names(counted.total_columns()), 0)
         rows[key] = cells
     return rows
 
 
-def spark_rows(spark: SparkSession, entity: Entity, folder: Path, policies: Policies) -> dict[str, dict[str, Any]]:
-    log = read_log(spark, folder, 2, CUTOFF_MS)
-    facts = admitted(log, policies)
-    frame = view_rows(entity, facts, policies.bucket, first_bucket_ms=START_MS, cutoff_ms=CUTOFF_MS)
+def packed(feature: Feature, total: Any) -> dict[str, Any]:
+    return dict(zip(feature.total_names, feature.aggregate.pack_total(total), strict=True))
+
+
+def spark_rows(
+    spark: SparkSession, entity: Entity, folder: Path, policies: Policies, cutoff_ms: int = CUTOFF_MS
+) -> dict[str, dict[str, Any]]:
+    facts = admitted(read_log(spark, folder, 2, cutoff_ms), policies)
+    frame = view_rows(entity, facts, policies.bucket, first_bucket_ms=FIRST_BUCKET_MS, cutoff_ms=cutoff_ms)
     key, names = JOIN_KEYS[entity], column_names(batch_view_columns(entity))
     assert frame.columns == [key, *names, "event_timestamp"]
     return {row[key]: {name: row[name] for name in names} for row in rows_of(frame, folder.parent)}
@@ -80,6 +106,112 @@ def test_every_feature_of_every_key_equals_the_reference(spark: SparkSession, tm
         expected = expected_rows(entity, log, POLICIES)
         assert len(expected) > 20
         assert spark_rows(spark, entity, tmp_path / "lake", POLICIES) == expected
+
+
+AGGREGATES: tuple[Aggregate, ...] = (
+    Sum("value_micros"),
+    MinMax("value_micros"),
+    MinMax("rating_micros", ("rating",)),
+    Histogram("category", Sum("value_micros"), keys_max=3),
+    Histogram("local_weekday_hour", DecayedSum(HOUR_MS, ("play", "view")), keys_max=5),
+    DecayedSum(MINUTE_MS),  # its weights are beyond 64 bits
+    DecayedSum(7 * DAY_MS, ("hide",)),
+    Windowed(Sum(), (PERIOD_MS, 700 * PERIOD_MS)),
+    Windowed(Sum("value_micros", ("cart", "like")), (3 * PERIOD_MS,)),
+    Windowed(Histogram("category", keys_max=2), (5 * PERIOD_MS, 2 * PERIOD_MS)),
+    Windowed(Histogram("kind", Sum("value_micros")), (30 * PERIOD_MS,)),
+    BucketRate(Sum(), at_least=2, prior_rate=0.5, prior_weight=1),
+    BucketRate(Sum("value_micros"), at_least=-5, prior_rate=0.5, prior_weight=1),
+    LastN(7),
+    LastN(3, ("play", "hide")),
+    LastN(4, ("rating",), distinct=True),
+    KMinValues("item_id", k=3),
+    KMinValues("item_id", k=4, kinds=("rating",)),
+    KMinValues("visitor_id", k=5),
+)
+"""With bounds so tight that a small log reaches them, and combinations that the catalogue does not have."""
+
+UNUSUAL = [Feature(f"unusual_{number}", "visitor", each, "", "") for number, each in enumerate(AGGREGATES)]
+
+
+def folded(feature: Feature, facts: list[Fact], policy: BucketPolicy) -> dict[str, Any]:
+    """The columns of a total: every fact into the state of its bucket, every bucket into the total."""
+    aggregate, total = feature.aggregate, feature.aggregate.nothing()
+    in_order = sorted(facts, key=lambda fact: policy.start_of(fact.received_at_ms))
+    for start_ms, of_bucket in groupby(in_order, lambda fact: policy.start_of(fact.received_at_ms)):
+        state = aggregate.zero()
+        for fact in of_bucket:
+            state = aggregate.add(state, fact, policy)
+        total = aggregate.extend(total, state, start_ms)
+    return packed(feature, total)
+
+
+def test_every_aggregate_equals_its_own_fold_at_its_bounds(spark: SparkSession, tmp_path: Path) -> None:
+    log = generated_log(4)
+    lake_of(tmp_path / "lake", log)
+    facts = admitted(read_log(spark, tmp_path / "lake", 2, CUTOFF_MS), POLICIES).where("personalise")
+    frame = total_rows("visitor_id", facts, UNUSUAL, POLICIES.bucket, span_ms=CUTOFF_MS - FIRST_BUCKET_MS)
+    found = {row.pop("visitor_id"): row for row in rows_of(frame, tmp_path)}
+    by_visitor = reference.facts_by_key("visitor", before(log, CUTOFF_MS), POLICIES)
+    assert found.keys() == by_visitor.keys()
+    for feature in UNUSUAL:
+        expected = {visitor: folded(feature, facts, POLICIES.bucket) for visitor, facts in by_visitor.items()}
+        assert {
+            visitor: {name: row[name] for name in feature.total_names} for visitor, row in found.items()
+        } == expected
+
+
+def test_an_aggregate_without_spark_columns_is_named(spark: SparkSession) -> None:
+    class Median:
+        """Like a sum, but no sum."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(Sum(), name)
+
+    new: Any = Median()
+    facts = spark.sql("SELECT 'ada' AS visitor_id")
+    with pytest.raises(UncompiledAggregate, match="history_middle: Median has no compilation"):
+        total_rows("visitor_id", facts, (Feature("middle", "visitor", new, "", ""),), POLICIES.bucket, span_ms=0)
+
+
+def as_delivered(log: list[LogRecord]) -> list[LogRecord]:
+    """The log with its live records on one partition, in the order in which they were received."""
+    live = sorted((one for one in log if one.stamp.partition >= 0), key=lambda one: one.stamp.received_at_ms)
+    stamped = [LogRecord(one.event, Stamp(one.stamp.received_at_ms, 0, at)) for at, one in enumerate(live)]
+    return [one for one in log if one.stamp.partition < 0] + stamped
+
+
+def streamed_cells(log: list[LogRecord]) -> dict[Entity, dict[str, dict[str, Any]]]:
+    """What the stream's rows say at the end of the live log."""
+    visitors: dict[str, VisitorState] = defaultdict(lambda: VisitorState.load(None, POLICIES))
+    items: dict[str, ItemState] = defaultdict(lambda: ItemState.load(None, POLICIES))
+    for one in log:
+        if one.stamp.partition >= 0:
+            with suppress(RejectedEvent):  # a flood
+                outcome = visitors[one.event.visitor_id].observe(one.event, one.stamp)
+                if isinstance(outcome, Admitted):
+                    items[one.event.item_id].add(outcome.fact, one.stamp)
+    return {
+        "visitor": {key: stream_cells("visitor", state.row) for key, state in visitors.items()},
+        "item": {key: stream_cells("item", state.row) for key, state in items.items()},
+    }
+
+
+@pytest.mark.parametrize("closed", [43, 46, 50], ids=lambda closed: f"batch_covers_{closed}_periods")
+def test_batch_below_any_cutoff_and_stream_above_it_equal_the_reference_over_everything(
+    spark: SparkSession, tmp_path: Path, closed: int
+) -> None:
+    log = as_delivered(generated_log(6))
+    lake_of(tmp_path / "lake", log)
+    cutoff_ms = START_MS + closed * PERIOD_MS
+    recent = streamed_cells(log)
+    for entity in JOIN_KEYS:
+        history = spark_rows(spark, entity, tmp_path / "lake", POLICIES, cutoff_ms)
+        for key, facts in reference.facts_by_key(entity, log, POLICIES).items():
+            merged = merge_cells(entity, history.get(key), recent[entity].get(key))
+            expected = reference.merged_values(entity, facts, merged["as_of_ms"], POLICIES)
+            assert {name: merged[name] for name in expected} == expected, key
+            assert (merged["history_gap"], merged["incomplete"]) == (0, [])
 
 
 @pytest.mark.parametrize("dedup", [0, 1, 3])
@@ -103,7 +235,7 @@ def test_the_same_records_are_admitted_as_by_the_reference(
 def test_a_sum_beyond_64_bits_saturates_as_in_python(spark: SparkSession, tmp_path: Path) -> None:
     values = ", ".join([f"('up', {2**62})"] * 3 + [f"('down', {-(2**62)})"] * 3 + ["('fits', 5)"])
     amounts = spark.sql(f"SELECT * FROM VALUES {values} AS amounts(visitor_id, n)")
-    summed = rows_of(amounts.groupBy("visitor_id").agg(saturating_sum("n").alias("total")), tmp_path)
+    summed = rows_of(amounts.groupBy("visitor_id").agg(saturating_sum(F.col("n")).alias("total")), tmp_path)
     assert {row["visitor_id"]: row["total"] for row in summed} == {"up": INT64_MAX, "down": -INT64_MAX, "fits": 5}
 
 
