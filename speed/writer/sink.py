@@ -50,9 +50,9 @@ class FeatureSink(Protocol):
 
 # KEYS: the entity's hash. ARGV: its time to live in seconds; then for each change the command that makes it, the field
 # of the view's offsets, the offsets (none: they do not matter), the number of arguments that follow for it, and these:
-# field, value, field, value... for HSET, fields for HDEL.
+# field, value, field, value... for HSET, fields for HDEL. What is outdated does not prolong the life of what is stored.
 CHANGE_IF_NOT_OLDER: Final = """
-local outcomes, at = {}, 2
+local outcomes, changed, at = {}, false, 2
 while at <= #ARGV do
   local command, field, offsets, first = ARGV[at], ARGV[at + 1], ARGV[at + 2], at + 4
   local last = first + tonumber(ARGV[at + 3]) - 1
@@ -69,9 +69,10 @@ while at <= #ARGV do
     redis.call('HDEL', KEYS[1], field, unpack(ARGV, first, last))
   end
   outcomes[#outcomes + 1] = outcome
+  changed = changed or outcome == 1
   at = last + 1
 end
-redis.call('EXPIRE', KEYS[1], ARGV[1])
+if changed then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return outcomes
 """
 

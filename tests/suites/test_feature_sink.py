@@ -258,6 +258,16 @@ def test_redis_forgets_a_row_after_its_time_to_live(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("redis_server")
+def test_an_outdated_row_does_not_prolong_the_life_of_the_stored_one(settings: Settings) -> None:
+    sink, client = redis_only(settings)
+    with closing(sink), closing(client):
+        sink.write([update({0: 2}, key=b"ending")])
+        client.expire(b"ending", 10)
+        sink.write([update({0: 1}, key=b"ending")])
+        assert client.ttl(b"ending") <= 10
+
+
+@pytest.mark.usefixtures("redis_server")
 def test_redis_that_lost_its_scripts_is_taught_again(settings: Settings) -> None:
     sink, client = redis_only(settings)
     with closing(sink), closing(client):
