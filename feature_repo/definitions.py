@@ -26,13 +26,19 @@ def item_stats(columns: dict[str, Any]) -> dict[str, Any]:
     return merge_columns(ITEM_STATS, columns)
 
 
+def request_context(columns: dict[str, Any]) -> dict[str, Any]:
+    from feature_repo.merging import context_columns
+
+    return context_columns(columns)
+
+
 def define(offline_dir: str | Path) -> RegistryObjects:
     """The objects of a repository whose parquet files are in `offline_dir`.
 
-    Feast keeps the source of the two functions above in the registry and runs it elsewhere, so each must stand alone.
+    Feast keeps the source of the functions above in the registry and runs it elsewhere, so each must stand alone.
     """
-    merges = {merge.__name__: (merge, getsource(merge)) for merge in (visitor_profile, item_stats)}
-    return registry_objects(str(offline_dir), merges)
+    functions = (visitor_profile, item_stats, request_context)
+    return registry_objects(str(offline_dir), {each.__name__: (each, getsource(each)) for each in functions})
 
 
 # Feast looks for its objects among the module's attributes.

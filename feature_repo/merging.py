@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from domain.aggregates import ColumnType
+from domain.context import CONTEXT, CONTEXT_INPUTS, context_cells
 from domain.merge import merge_cells
 from feature_repo.views import Columns, MergedView
 
@@ -26,6 +27,13 @@ def merge_columns(view: MergedView, columns: Mapping[str, Sequence[Any]]) -> dic
         for name, value in merge_cells(view.entity, history, recent).items():
             merged[name].append(value)
     return merged
+
+
+def context_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """The features of the moment of every request, by column."""
+    requests = zip(*(columns[name] for name, _ in CONTEXT_INPUTS), strict=True)
+    cells = [context_cells(asked_at_ms, offset or 0, device) for asked_at_ms, offset, device in requests]
+    return {feature.name: [cell[feature.name] for cell in cells] for feature in CONTEXT}
 
 
 def _cells(wanted: Columns, columns: Mapping[str, Sequence[Any]], index: int) -> dict[str, Any]:

@@ -17,16 +17,18 @@ from feast import (
     OnDemandFeatureView,
     PushSource,
     RepoConfig,
+    RequestSource,
     ValueType,
 )
 from feast.feature_view_projection import FeatureViewProjection
 from feast.types import Array, FeastType, Float64, Int64, String
 
 from domain.aggregates import ColumnType
-from domain.features import AGGREGATED, JOIN_KEYS, SESSION
+from domain.context import CONTEXT, CONTEXT_INPUTS
+from domain.features import AGGREGATED, BATCH_ONLY, JOIN_KEYS, SESSION
 from feature_repo.offline import TIMESTAMP_COLUMN, offline_path
 from feature_repo.online_store import OWNER_TAG, STORE_TAG
-from feature_repo.views import MERGED_VIEWS, STORED_VIEWS, MergedView, View
+from feature_repo.views import MERGED_VIEWS, REQUEST_CONTEXT, STORED_VIEWS, MergedView, View
 
 NO_LIMIT: Final = timedelta(0)
 """Feast does not look at a view's time-to-live when it reads online, so none is declared: rows end by the store's."""
@@ -71,12 +73,14 @@ class RegistryObjects:
     entities: dict[str, Entity]
     views: dict[str, FeatureView]
     merged: dict[str, CatalogueView]
+    context: CatalogueView
     services: tuple[FeatureService, ...]
 
     def __iter__(self) -> Iterator[Any]:
         yield from self.entities.values()
         yield from self.views.values()
         yield from self.merged.values()
+        yield self.context
         yield from self.services
 
 
@@ -85,7 +89,7 @@ def registry_objects(offline_dir: str, merges: Mapping[str, tuple[Merge, str]]) 
 
     Args:
         offline_dir: folder of the parquet files; a relative one starts at the feature repository.
-        merges: for each merged view its function and the function's source, which Feast keeps in the registry.
+        merges: for each on-demand view its function and the function's source, which Feast keeps in the registry.
     """
     entities: dict[str, Entity] = {
         entity: Entity(
@@ -95,6 +99,7 @@ def registry_objects(offline_dir: str, merges: Mapping[str, tuple[Merge, str]]) 
     }
     views = {view.name: _stored(view, entities[view.entity], offline_dir) for view in STORED_VIEWS}
     merged = {view.name: _merged(view, entities[view.entity], views, *merges[view.name]) for view in MERGED_VIEWS}
+    context = _context(*merges[REQUEST_CONTEXT])
     services = (
         FeatureService(
             name="session_v1",
@@ -108,8 +113,14 @@ def registry_objects(offline_dir: str, merges: Mapping[str, tuple[Merge, str]]) 
             tags={"version": "1"},
             description="What is known of an item, now.",
         ),
+        FeatureService(
+            name="moment_v1",
+            features=[context],
+            tags={"version": "1"},
+            description="When and where it is asked, by what the request says.",
+        ),
     )
-    return RegistryObjects(entities, views, merged, services)
+    return RegistryObjects(entities, views, merged, context, services)
 
 
 def _stored(view: View, entity: Entity, offline_dir: str) -> FeatureView:
@@ -148,6 +159,20 @@ def _merged(
     return merged
 
 
+def _context(derive: Merge, source: str) -> CatalogueView:
+    """The view of the moment: no entity, no store."""
+    inputs = [Field(name=name, dtype=FEAST_TYPES[column_type]) for name, column_type in CONTEXT_INPUTS]
+    return CatalogueView(
+        name=REQUEST_CONTEXT,
+        sources=[RequestSource(name="moment", schema=inputs)],
+        schema=[Field(name=feature.name, dtype=FEAST_TYPES[feature.type]) for feature in CONTEXT],
+        mode="python",
+        udf=cast(FunctionType, derive),
+        udf_string=source,
+        description="The moment of a request: hour and weekday of the visitor, and the device.",
+    )
+
+
 def _fields(columns: Iterable[tuple[str, ColumnType]]) -> list[Field]:
     return [
         Field(name=name, dtype=FEAST_TYPES[column_type], description=description, tags=tags)
@@ -163,6 +188,9 @@ def _documented() -> dict[str, tuple[str, dict[str, str]]]:
         tags = {"feature": feature.name, "unit": feature.unit, "owner": feature.owner}
         for name, _ in (*feature.state_columns(), *feature.total_columns()):
             found[name] = (feature.description, tags)
+    for counted in BATCH_ONLY:
+        tags = {"feature": counted.name, "unit": counted.unit, "owner": counted.owner}
+        found |= {name: (counted.description, tags) for name, _ in counted.total_columns()}
     for session_feature in SESSION:
         tags = {"feature": session_feature.name, "unit": session_feature.unit, "owner": session_feature.owner}
         for value in session_feature.values:

@@ -117,3 +117,6 @@ ITEM_STATS: Final = MergedView(
     "All that is known of the item: item_profile and, beyond its cutoff, item_trend.",
 )
 MERGED_VIEWS: Final = (VISITOR_PROFILE, ITEM_STATS)
+
+REQUEST_CONTEXT: Final = "request_context"
+"""The on-demand view of the moment: its inputs come with the request, its columns are `domain.context.CONTEXT`."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -13,16 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from cassandra.cluster import Cluster
 from feast import FeatureStore
-from feast.data_source import PushMode
-from redis import Redis
 
-from domain.features import JOIN_KEYS, Entity
 from domain.merge import merge_cells, session_cells
 from domain.reference import merged_values
 from feature_repo.layout import EntityKeys
 from feature_repo.layout.keys import table_name
 from feature_repo.offline import TIMESTAMP_COLUMN, arrow_schema, offline_path
-from feature_repo.online_store import SpeedOwnedView
 from feature_repo.store import close_store, configuration, open_store, register
 from feature_repo.views import (
     ITEM_PROFILE,
@@ -37,11 +32,16 @@ from feature_repo.views import (
 from infra.settings import CassandraSettings, RedisSettings, Settings
 from schemas.errors import ConfigurationError, DependencyError
 from tests.builders import fact
+from tests.integration.feast_rows import (
+    CUTOFF,
+    materialize,
+    read,
+    read_view,
+    write_as_the_writer,
+    write_parquet,
+)
 from tests.rows import POLICIES, day_events, history_cells, item_row, recent_cells, visitor_row
 from tests.servers import instance_in
-
-BATCH_VIEWS = [VISITOR_HISTORY.name, ITEM_PROFILE.name]
-CUTOFF = datetime(2025, 6, 17, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -52,39 +52,6 @@ def store(
     store = register(module_settings)
     yield store
     close_store(store)
-
-
-def write_as_the_writer(settings: Settings, view: View, key: str, cells: dict[str, Any], *, at_ms: int = 1) -> None:
-    flat = view.layout().encode(cells, at_ms)
-    with Redis(settings.redis.host, settings.redis.port) as redis:
-        keys = EntityKeys(settings.feast.project, view.join_key)
-        redis.hset(keys.key(key), items=flat)
-
-
-def write_parquet(settings: Settings, view: View, rows: dict[str, dict[str, Any]], *, at: datetime = CUTOFF) -> None:
-    records = [{view.join_key: key, TIMESTAMP_COLUMN: at, **cells} for key, cells in rows.items()]
-    path = Path(offline_path(settings.offline_dir, view.name))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(records, schema=arrow_schema(view)), path)
-
-
-def materialize(store: FeatureStore, views: list[str] | None = None) -> None:
-    store.materialize(CUTOFF - timedelta(days=1), CUTOFF + timedelta(days=1), feature_views=views)
-
-
-def read(store: FeatureStore, service: str, entity: Entity, key: str) -> dict[str, Any]:
-    answer = store.get_online_features(store.get_feature_service(service), [{JOIN_KEYS[entity]: key}]).to_dict()
-    return {name: values[0] for name, values in answer.items() if name != JOIN_KEYS[entity]}
-
-
-def read_view(store: FeatureStore, view: View, key: str) -> dict[str, Any]:
-    wanted = [f"{view.name}:{name}" for name, _ in view.columns]
-    answer = store.get_online_features(wanted, [{view.join_key: key}]).to_dict()
-    return {name: answer[name][0] for name, _ in view.columns}
-
-
-def nothing(view: View) -> dict[str, Any]:
-    return {name: None for name, _ in view.columns}
 
 
 def test_the_sdk_reads_what_the_feature_writer_wrote(store: FeatureStore, module_settings: Settings) -> None:
@@ -156,11 +123,6 @@ def test_the_items_service_merges_profile_and_trend(store: FeatureStore, module_
     assert [name for name, _ in ITEM_STATS.columns] == list(merge_cells("item", history, recent))
 
 
-def test_an_unknown_visitor_has_no_values_and_an_empty_profile(store: FeatureStore) -> None:
-    answer = read(store, "session_v1", "visitor", "nobody")
-    assert answer == nothing(VISITOR_SESSION) | merge_cells("visitor", None, None)
-
-
 def test_many_entities_are_read_at_once_in_order(store: FeatureStore, module_settings: Settings) -> None:
     for number in (1, 3):
         cells = session_cells(visitor_row(days=(1,), each=number), POLICIES)
@@ -187,36 +149,6 @@ def test_a_training_set_has_what_was_known_at_each_instant_and_nothing_later(
     found = [None if pd.isna(value) else int(value) for value in frame["history_interactions"]]
     assert found == [None, known["history_interactions"], later["history_interactions"]]
     close_store(own)
-
-
-def test_nobody_writes_a_speed_owned_view_through_feast(store: FeatureStore, module_settings: Settings) -> None:
-    session = session_cells(visitor_row(days=(1,)), POLICIES)
-    assert session is not None
-    write_as_the_writer(module_settings, VISITOR_SESSION, "owned", session)
-    intruder = {**session, "session_length": 999}
-    frame = pd.DataFrame([{"visitor_id": "owned", TIMESTAMP_COLUMN: CUTOFF, **intruder}])
-    with pytest.raises(SpeedOwnedView, match="only the feature writer"):
-        store.write_to_online_store(VISITOR_SESSION.name, frame)
-    with pytest.raises(SpeedOwnedView):
-        store.push(f"{VISITOR_SESSION.name}_push", frame, to=PushMode.ONLINE)
-    write_parquet(module_settings, VISITOR_SESSION, {"owned": intruder})
-    with pytest.raises(SpeedOwnedView, match="feast materialize START END --views visitor_history"):
-        materialize(store, [VISITOR_SESSION.name])
-    assert read_view(store, VISITOR_SESSION, "owned") == session
-
-
-def test_a_bare_materialize_loads_the_batch_views_only(settings: Settings, store: FeatureStore) -> None:
-    own = register(settings)
-    try:
-        history, profile = history_cells("visitor", days=(0,)), history_cells("item", days=(0,))
-        write_parquet(settings, VISITOR_HISTORY, {"ada": history})
-        write_parquet(settings, ITEM_PROFILE, {"book": profile})
-        materialize(own)
-        assert read_view(own, VISITOR_HISTORY, "ada") == history
-        assert read_view(own, ITEM_PROFILE, "book") == profile
-        assert read_view(own, VISITOR_SESSION, "ada") == nothing(VISITOR_SESSION)
-    finally:
-        close_store(own)
 
 
 def test_registering_again_changes_nothing(store: FeatureStore, module_settings: Settings) -> None:
