@@ -39,7 +39,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def rebuild(settings: Settings, _: argparse.Namespace) -> int:
     """Leave the request to forget, and have the job start again if it runs."""
     folders, policy, cutoff_ms = state_folders(settings), settings.policies.bucket, _published_cutoff_ms(settings)
-    from_ms = rebuild_from_ms(policy, cutoff_ms, now_ms())
+    from_ms = rebuild_from_ms(settings.policies, cutoff_ms, now_ms())
     lacking = _warn_of_what_is_gone(settings, needed_from_ms(policy, cutoff_ms))
     before = newest_aside(folders)
     ask_to_forget(folders)

@@ -36,6 +36,11 @@ class Lifetime:
         """Whether a state whose newest record was received at `received_at_ms` goes now."""
         return self._clock_ms >= self._ends_at_ms(received_at_ms)
 
+    def begins_at_ms(self, now_ms: int) -> int:
+        """The start of the oldest bucket whose states still live at `now_ms`."""
+        policy = self._policy
+        return policy.start_of(now_ms) - (policy.kept + policy.dedup + 2) * policy.period_ms
+
     def _ends_at_ms(self, received_at_ms: int) -> int:
         policy = self._policy
         return policy.start_of(received_at_ms) + (1 + policy.kept + policy.dedup + 2) * policy.period_ms

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domain.manifests import BrokenArtifact, published_cutoff_ms
-from domain.policies import BucketPolicy
+from domain.policies import BucketPolicy, Policies
 from speed.job.checkpoints import METADATA, StateFolders, choose, forget_others
 from speed.job.identity import StateIdentity, read_identity, refuse_another, write_identity
+from speed.job.lifetime import Lifetime
 
 if TYPE_CHECKING:
     from speed.job.settings import JobSettings
@@ -28,16 +29,18 @@ class Start:
     is_savepoint: bool = False
 
 
-def rebuild_from_ms(policy: BucketPolicy, cutoff_ms: int | None, now_ms: int) -> int | None:
+def rebuild_from_ms(policies: Policies, cutoff_ms: int | None, now_ms: int) -> int | None:
     """From where the log must be read without a state, in epoch milliseconds; None: from its beginning.
 
     Readers pass over buckets below the published cutoff; what is above it needs the ids of `dedup` earlier buckets.
-    All that a state may keep is read too, for a row in the store may be older than the newest cutoff.
+    A timeline knows no cutoff: it needs all visits within its horizon. So it must begin before the newest record of any
+    state that still lives, by that horizon; a visit may happen `future_max_ms` later than it is received.
     """
     if cutoff_ms is None:
         return None
-    kept_from_ms = policy.start_of(now_ms) - (policy.kept + policy.dedup) * policy.period_ms
-    return max(0, min(needed_from_ms(policy, cutoff_ms), kept_from_ms))
+    lives_since_ms = Lifetime(policies.bucket).begins_at_ms(now_ms)
+    visits_since_ms = lives_since_ms - policies.timeline.horizon_ms - policies.admission.future_max_ms
+    return policies.bucket.start_of(max(0, min(needed_from_ms(policies.bucket, cutoff_ms), visits_since_ms)))
 
 
 def needed_from_ms(policy: BucketPolicy, cutoff_ms: int | None) -> int:
@@ -48,14 +51,14 @@ def needed_from_ms(policy: BucketPolicy, cutoff_ms: int | None) -> int:
 def decide(settings: JobSettings, is_readable: Callable[[Path], bool], now_ms: int) -> Start:
     """Choose the state, or the instant in the log, and note for which rules the state from now on is made.
 
-    A state from before all that it would keep is passed over: the log may have let go what came after it.
+    A state older than any key lives is passed over: the log may have let go what came after it.
 
     Raises:
         ConfigurationError: the newest state was made for another bucket policy or by another release.
     """
     folders, policy = StateFolders.of(settings), settings.policies.bucket
     identity, cutoff_ms = StateIdentity.of(policy), _published_cutoff_ms(settings)
-    oldest_ms = 0 if cutoff_ms is None else now_ms - (policy.kept + policy.dedup) * policy.period_ms
+    oldest_ms = 0 if cutoff_ms is None else Lifetime(policy).begins_at_ms(now_ms)
     state = choose(folders, lambda found: _made_at_ms(found) >= oldest_ms and is_readable(found))
     is_savepoint = state is not None and state.parent == folders.savepoints
     if state is not None:
@@ -63,7 +66,7 @@ def decide(settings: JobSettings, is_readable: Callable[[Path], bool], now_ms: i
         forget_others(folders, state)
     for folder in folders:
         write_identity(folder, identity)
-    return Start(state, rebuild_from_ms(policy, cutoff_ms, now_ms), is_savepoint)
+    return Start(state, rebuild_from_ms(settings.policies, cutoff_ms, now_ms), is_savepoint)
 
 
 def _made_at_ms(state: Path) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from domain import manifests
 from domain.manifests import Manifest, write_manifest
-from domain.policies import BucketPolicy, Policies
+from domain.policies import AdmissionPolicy, BucketPolicy, Policies, TimelinePolicy
 from schemas.errors import ConfigurationError
 from speed.job.checkpoints import StateFolders
 from speed.job.identity import StateIdentity, read_identity, write_identity
@@ -19,6 +19,11 @@ from speed.job.settings import JobSettings, TopicNames
 from speed.job.start import Start, decide, needed_from_ms, rebuild_from_ms
 
 POLICY = BucketPolicy(period_ms=1_000, kept=8, dedup=1)
+POLICIES = Policies(
+    bucket=POLICY,
+    timeline=TimelinePolicy(horizon_ms=6_500, visits_max=50),
+    admission=AdmissionPolicy(future_max_ms=2_000, admitted_max=60),
+)
 NOW_MS = 1_750_000_000_500
 BUCKET_MS = 1_750_000_000_000
 
@@ -58,16 +63,16 @@ def started(settings: JobSettings) -> Start:
     ("cutoff_ms", "from_ms"),
     [
         (None, None),
-        (BUCKET_MS, BUCKET_MS - 9_000),  # all that a state may keep
-        (BUCKET_MS - 8_000, BUCKET_MS - 9_000),
-        (BUCKET_MS - 20_000, BUCKET_MS - 21_000),  # the ids that the first bucket above the cutoff must know
+        (BUCKET_MS, BUCKET_MS - 11_000 - 9_000),  # the horizon before the oldest state that lives
+        (BUCKET_MS - 18_000, BUCKET_MS - 11_000 - 9_000),
+        (BUCKET_MS - 30_000, BUCKET_MS - 31_000),  # the ids that the first bucket above the cutoff must know
         (500, 0),
     ],
 )
 def test_a_rebuild_reads_what_a_state_keeps_and_what_the_published_cutoff_leaves(
     cutoff_ms: int | None, from_ms: int | None
 ) -> None:
-    assert rebuild_from_ms(POLICY, cutoff_ms, NOW_MS) == from_ms
+    assert rebuild_from_ms(POLICIES, cutoff_ms, NOW_MS) == from_ms
 
 
 def test_without_a_cutoff_all_of_the_log_is_needed() -> None:
@@ -80,8 +85,8 @@ def test_without_state_and_without_a_published_cutoff_the_log_is_read_from_its_b
 
 
 def test_without_state_the_log_is_read_from_the_instant_that_the_published_cutoff_asks_for(tmp_path: Path) -> None:
-    publish(tmp_path, BUCKET_MS - 60_000)
-    assert started(job(tmp_path)) == Start(None, BUCKET_MS - 61_000)
+    publish(tmp_path, BUCKET_MS - 600_000_000)
+    assert started(job(tmp_path)) == Start(None, BUCKET_MS - 600_001_000)
 
 
 def test_a_published_artifact_that_cannot_be_read_is_no_reason_to_read_less(tmp_path: Path) -> None:
@@ -148,7 +153,7 @@ def test_other_rules_without_any_state_are_fine(tmp_path: Path) -> None:
 
 def test_a_state_older_than_all_that_it_kept_is_passed_over_once_a_cutoff_is_published(tmp_path: Path) -> None:
     started(job(tmp_path))
-    state = checkpoint(tmp_path, at_ms=NOW_MS - 9_001)
+    state = checkpoint(tmp_path, at_ms=BUCKET_MS - 11_001)
     assert started(job(tmp_path)).state == state
     publish(tmp_path, BUCKET_MS)
     assert started(job(tmp_path)).state is None
