@@ -24,3 +24,10 @@ def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
 @pytest.mark.parametrize("topic", ALL_TOPICS, ids=lambda topic: topic.name)
 def test_every_topic_is_documented(topic: Topic) -> None:
     assert f"`{topic.name}`" in (ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    named = [name for document in DOCUMENTS for name in re.findall(r"`(tests/\S+\.py::\w+)`", document.read_text())]
+    assert len(named) > 30
+    missing = [name for name in named if f"def {name.split('::')[1]}(" not in (ROOT / name.split("::")[0]).read_text()]
+    assert missing == []
