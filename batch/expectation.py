@@ -34,6 +34,13 @@ class KeyLog:
     shown: list[ImpressionRecord] = field(default_factory=list)
     responses: list[LogRecord] = field(default_factory=list)
 
+    def add(self, fact: Fact, record: LogRecord) -> None:
+        """One more admitted interaction with the item."""
+        self.facts.append((fact, record.stamp))
+        self.observed.append(record.stamp)
+        if record.event.slate_id is not None:
+            self.responses.append(record)
+
     def newest(self) -> dict[int, Stamp]:
         """Per partition the newest live fact."""
         newest: dict[int, Stamp] = {}
@@ -108,29 +115,29 @@ def reaches(offsets: Offsets, needed: Offsets) -> bool:
 
 
 def key_logs(
-    log: Iterable[LogRecord], policies: Policies, impressions: Iterable[ImpressionRecord] = ()
+    log: Iterable[LogRecord], keys: Iterable[Key], policies: Policies, impressions: Iterable[ImpressionRecord] = ()
 ) -> dict[Key, KeyLog]:
-    """The log by key.
+    """The logs of these keys.
 
-    Of every visitor in it, the log must be whole: admission is decided visitor by visitor. Of every slate too.
+    Of every visitor in the log, it must be whole: admission is decided visitor by visitor. Of every slate too.
     """
-    records = list(log)
-    logs: dict[Key, KeyLog] = defaultdict(KeyLog)
+    records, logs = list(log), {key: KeyLog() for key in keys}
     for record in records:
-        logs["visitor", record.event.visitor_id].observed.append(record.stamp)
+        if visitor := logs.get(("visitor", record.event.visitor_id)):
+            visitor.observed.append(record.stamp)
     for record in admitted(records, policies):
-        event, fact = record.event, to_fact(record.event, record.stamp.received_at_ms)
-        item = logs["item", event.item_id]
-        item.facts.append((fact, record.stamp))
-        item.observed.append(record.stamp)
-        if event.slate_id is not None:
-            item.responses.append(record)
-        if event.personalise:
-            logs["visitor", event.visitor_id].facts.append((fact, record.stamp))
+        visitor, item = logs.get(("visitor", record.event.visitor_id)), logs.get(("item", record.event.item_id))
+        if visitor or item:
+            fact = to_fact(record.event, record.stamp.received_at_ms)
+            if item:
+                item.add(fact, record)
+            if visitor and record.event.personalise:
+                visitor.facts.append((fact, record.stamp))
     for slate in _by_slate(impressions).values():
         for item_id in {item_id for shown in slate for item_id in shown.event.items}:
-            logs["item", item_id].shown += slate
-    return dict(logs)
+            if item := logs.get(("item", item_id)):
+                item.shown += slate
+    return logs
 
 
 def _by_slate(impressions: Iterable[ImpressionRecord]) -> dict[str, list[ImpressionRecord]]:

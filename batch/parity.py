@@ -3,7 +3,7 @@
 Every view is compared, as everybody may read it with Feast's SDK: the session; the buckets of the stream that batch
 does not cover; the totals of batch; and the merged values. `batch.parity_comparer` tells when a row can be compared.
 A late batch is no mismatch: rows that lack what the stream has let go and batch does not cover are `history_gaps`.
-Memory: the selected visitors' records, about 2 KB each; a sample of items brings all visitors who touched them.
+Memory: the records of the selected keys, about 2 KB each, and of all others who touched the selected items 0.5 KB.
 """
 
 from __future__ import annotations

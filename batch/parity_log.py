@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
@@ -13,9 +15,14 @@ from batch.lake.impressions import IMPRESSIONS, read_slates_with
 from batch.lake.interactions import to_records
 from batch.lake.table import Lake, offset_mark
 from batch.parity_comparer import ENTITIES, FOREVER_MS
+from domain.facts import Stamp
 from domain.features import Entity
+from domain.reference import LogRecord
 from infra.settings import Settings
+from schemas.events import InteractionEvent
 from schemas.topics import INTERACTIONS
+
+ADMISSION_COLUMNS: Final = ("visitor_id", "event_id", "partition", "offset", "received_at_ms")
 
 
 class LakeLog:
@@ -33,13 +40,14 @@ class LakeLog:
         return {entity: sorted(pc.unique(found[f"{entity}_id"]).to_pylist()) for entity in ENTITIES}
 
     def read(self, keys: Sequence[Key]) -> dict[Key, KeyLog]:
-        wanted: dict[Entity, set[str]] = {entity: {key for of, key in keys if of == entity} for entity in ENTITIES}
-        fans = self._lake.read(["visitor_id"], ds.field("item_id").isin(list(wanted["item"])))["visitor_id"]
-        visitors = wanted["visitor"] | set(pc.unique(fans).to_pylist())
-        rows = self._lake.read(where=ds.field("visitor_id").isin(list(visitors)))
+        visitors, items = ([key for of, key in keys if of == entity] for entity in ENTITIES)
+        is_wanted = ds.field("visitor_id").isin(visitors) | ds.field("item_id").isin(items)
+        whole = self._lake.read(where=is_wanted)
+        fans = pc.unique(whole["visitor_id"])
+        others = self._lake.read(ADMISSION_COLUMNS, ds.field("visitor_id").isin(fans) & ~is_wanted)
         self._slates.refresh()
-        shown = read_slates_with(self._slates, wanted["item"], FOREVER_MS) if wanted["item"] else []
-        return {key: KeyLog() for key in keys} | key_logs(to_records(rows), self._settings.policies, shown)
+        shown = read_slates_with(self._slates, items, FOREVER_MS) if items else []
+        return key_logs([*to_records(whole), *to_admit(others)], keys, self._settings.policies, shown)
 
     def catch_up(self, offsets: Offsets) -> None:
         if not self._holds(offsets):
@@ -50,3 +58,15 @@ class LakeLog:
         self._lake.refresh()
         archived = {partition: self._lake.progress(offset_mark(self._topic, partition)) or 0 for partition in offsets}
         return all(archived[partition] > offset for partition, offset in offsets.items())
+
+
+def to_admit(rows: pa.Table) -> list[LogRecord]:
+    """Records that only decide what else of their visitor is admitted: of these nothing but that is read."""
+    columns = zip(*(rows[name].to_pylist() for name in ADMISSION_COLUMNS), strict=True)
+    return [
+        LogRecord(
+            InteractionEvent(event_id=event, visitor_id=visitor, item_id="", kind="view", occurred_at_ms=0),
+            Stamp(received_at_ms, partition, offset),
+        )
+        for visitor, event, partition, offset, received_at_ms in columns
+    ]

@@ -147,7 +147,7 @@ class LogInMemory:
         }
 
     def read(self, keys: Sequence[Key]) -> dict[Key, KeyLog]:
-        return {key: KeyLog() for key in keys} | key_logs(self.records, self._policies, self._impressions)
+        return key_logs(self.records, keys, self._policies, self._impressions)
 
     def catch_up(self, offsets: Offsets) -> None:
         pass
