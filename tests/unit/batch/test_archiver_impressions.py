@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pyarrow as pa
+import pytest
 from deltalake import DeltaTable
 
-from batch.lake.archiver import Heartbeat
+from batch.lake.archiver import Heartbeat, archive_until
 from batch.lake.impressions import IMPRESSIONS, read_slates_with, to_records
 from batch.lake.interactions import INTERACTIONS
 from batch.lake.interactions import to_records as to_interactions
@@ -18,7 +20,8 @@ from batch.lake.table import PERIOD_PROPERTY, Lake, offset_mark
 from batch.lake.table_archiver import TableArchiver, closed_cutoff
 from domain.impressions import ImpressionRecord
 from domain.policies import BucketPolicy, Policies
-from infra.settings import PROJECT_ROOT, BatchSettings
+from infra.settings import PROJECT_ROOT, BatchSettings, KafkaSettings, Settings
+from schemas.errors import DependencyError
 from schemas.events import ImpressionEvent, InteractionContext, encode
 from tests.builders import START_MS, impression, record, stamp
 from tests.unit.batch.topic_in_memory import Clock, TopicInMemory
@@ -124,6 +127,13 @@ def test_a_process_that_has_read_the_lake_ends_well(tmp_path: Path) -> None:
     )
     for _ in range(2):  # by way of deltalake's own file system, two of three aborted
         subprocess.run([sys.executable, "-c", program, str(tmp_path / TOPIC)], cwd=PROJECT_ROOT, check=True)
+
+
+def test_both_threads_end_when_one_cannot_begin(tmp_path: Path) -> None:
+    settings, stop = Settings(state_dir=tmp_path, kafka=KafkaSettings(port=1)), Event()
+    with pytest.raises(DependencyError, match=r"127\.0\.0\.1:1"):
+        archive_until(stop, settings, tmp_path / "run" / "archiver.heartbeat")
+    assert stop.is_set()
 
 
 def test_the_heartbeat_stops_when_one_of_two_threads_stops(tmp_path: Path) -> None:
