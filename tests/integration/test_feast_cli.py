@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -21,30 +20,10 @@ from feature_repo.layout import EntityKeys
 from feature_repo.store import REPOSITORY, configuration
 from feature_repo.views import MERGED_VIEWS, STORED_VIEWS, VISITOR_RECENT, VISITOR_SESSION
 from infra.settings import CassandraSettings, RedisSettings, Settings
+from tests.integration.feast_rows import FEAST, TIMEOUT_S, environment, run
 from tests.rows import POLICIES, recent_cells, visitor_row
 from tests.servers import instance_in
 from tests.waiting import wait_until
-
-FEAST = Path(sys.executable).parent / "feast"
-TIMEOUT_S = 300
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """What an operator sets to use other servers than the default ones."""
-    return {
-        "FIRTH_STATE_DIR": str(settings.state_dir),
-        "FIRTH_REDIS__PORT": str(settings.redis.port),
-        "FIRTH_CASSANDRA__PORT": str(settings.cassandra.port),
-        "FIRTH_CASSANDRA__KEYSPACE": settings.cassandra.keyspace,
-        "FIRTH_FEAST__PROJECT": settings.feast.project,
-    }
-
-
-def run(settings: Settings, *command: str | Path) -> subprocess.CompletedProcess[str]:
-    variables = os.environ | environment(settings)
-    return subprocess.run(
-        command, cwd=REPOSITORY, env=variables, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
 
 
 @pytest.fixture(scope="module")

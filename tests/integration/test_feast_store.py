@@ -13,6 +13,7 @@ import pytest
 from cassandra.cluster import Cluster
 from feast import FeatureStore
 
+from domain.context import context_cells
 from domain.merge import merge_cells, session_cells
 from domain.reference import merged_values
 from feature_repo.layout import EntityKeys
@@ -121,6 +122,13 @@ def test_the_items_service_merges_profile_and_trend(store: FeatureStore, module_
     write_as_the_writer(module_settings, ITEM_TREND, "book", recent)
     assert read(store, "item_v1", "item", "book") == merge_cells("item", history, recent)
     assert [name for name, _ in ITEM_STATS.columns] == list(merge_cells("item", history, recent))
+
+
+def test_the_moment_of_a_request_needs_no_store(store: FeatureStore) -> None:
+    asked: dict[str, Any] = {"asked_at_ms": 1_750_000_000_000, "utc_offset_min": 120, "device": "tv"}
+    answer = store.get_online_features(store.get_feature_service("moment_v1"), [asked]).to_dict()
+    expected = context_cells(**asked)
+    assert {name: answer[name] for name in expected} == {name: [value] for name, value in expected.items()}
 
 
 def test_many_entities_are_read_at_once_in_order(store: FeatureStore, module_settings: Settings) -> None:
