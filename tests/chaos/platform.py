@@ -128,11 +128,16 @@ class Platform:
                     ),
                 )
         code, lake = self.run("batch", "lake", "status")
-        partitions = lake.get("partitions") if code == 0 else None
-        yield "archiver", sum(one["lag"] for one in partitions) if isinstance(partitions, list) else 1
+        lags = [_lag(table["partitions"]) for table in lake.values()] if code == 0 else [1]
+        yield "archiver", sum(lags)
 
     def _ends(self, topics: list[str]) -> dict[TopicPartition, int]:
         with closing(KafkaConsumer(bootstrap_servers=self._settings.kafka.bootstrap)) as consumer:
             asked = [TopicPartition(topic, at) for topic in topics for at in consumer.partitions_for_topic(topic) or ()]
             ends: dict[TopicPartition, int] = consumer.end_offsets(asked)
             return ends
+
+
+def _lag(partitions: list[dict[str, int]] | str) -> int:
+    """Records that wait for the archiver; 1 when the broker did not tell."""
+    return 1 if isinstance(partitions, str) else sum(one["lag"] for one in partitions)
