@@ -50,8 +50,9 @@ class KeyLog:
         return newest
 
     def first_received_at_ms(self) -> int | None:
-        """When the oldest fact was received; None without facts."""
-        return min((fact.received_at_ms for fact, _ in self.facts), default=None)
+        """When the oldest fact or impression was received; None without either."""
+        stamps = [*(stamp for _, stamp in self.facts), *(shown.stamp for shown in self.shown)]
+        return min((stamp.received_at_ms for stamp in stamps), default=None)
 
     def received_at_ms(self, offsets: Offsets) -> int:
         """When the newest record was received that these offsets include; 0 without one."""

@@ -42,7 +42,7 @@ def compare(
         if sample is None:
             keys += unknown_keys(rows.keys(), known)
         until_ms, row_ttl_ms = now_ms() + round(settle_limit_s * 1_000), settings.redis.row_ttl_s * 1_000
-        owed = Owed.at(until_ms, published_ms, settings.policies.bucket, row_ttl_ms)
+        owed = Owed.at(until_ms, published_ms, settings.policies, row_ttl_ms)
         found = Comparer(rows, archived, settings.policies, owed).run(
             keys, is_at_rest=is_at_rest, limit_s=settle_limit_s
         )

@@ -31,7 +31,7 @@ from batch.parity_findings import Comparison, Mismatch, Parity, Unready
 from domain.facts import Stamp
 from domain.features import GENERATION, Entity, column_names, stream_view_columns
 from domain.merge import Cells
-from domain.policies import BucketPolicy, Policies
+from domain.policies import Policies
 
 RETRY_S: Final = 1.0
 ENTITIES: Final[tuple[Entity, ...]] = ("visitor", "item")
@@ -64,31 +64,29 @@ class Owed:
 
     `published_ms`: the cutoff of the run that is published whole, so that every row of it must be in the store.
     `cutoff_max_ms`: no batch row can have a later cutoff.
-    `session_since_ms`, `recent_since_ms`: a stream row must include what was received from here on.
+    `stream_since_ms`: a stream row must include what was received from here on.
     `rebuilt_ms`: a rebuilt stream has read the log from here on at least.
     """
 
     published_ms: int = 0
     cutoff_max_ms: int = FOREVER_MS
-    session_since_ms: int = 0
-    recent_since_ms: int = 0
+    stream_since_ms: int = 0
     rebuilt_ms: int = 0
 
     @classmethod
-    def at(cls, now_ms: int, published_ms: int, policy: BucketPolicy, row_ttl_ms: int) -> Owed:
+    def at(cls, now_ms: int, published_ms: int, policies: Policies, row_ttl_ms: int) -> Owed:
         """What is owed until `now_ms`, which is the instant at which the last row is read.
 
-        A key's state is let go `kept + dedup + 2` buckets after its newest one, and its row with it; a rebuild brings
-        back what lies within `kept + dedup` buckets, and older sessions not at all.
+        A key's state is let go `kept + dedup + 2` buckets after its newest one, and its row with it. A rebuild reads
+        what any state that was not let go may hold, and before that all that its timeline reaches back to.
         """
-        rebuilt_ms = (policy.kept + policy.dedup) * policy.period_ms
-        held_ms = min(row_ttl_ms, rebuilt_ms + 2 * policy.period_ms)
+        bucket = policies.bucket
+        rebuilt_ms = now_ms - (bucket.kept + bucket.dedup) * bucket.period_ms - policies.timeline.horizon_ms
         return cls(
             published_ms=published_ms,
             cutoff_max_ms=now_ms,
-            session_since_ms=now_ms - min(row_ttl_ms, rebuilt_ms),
-            recent_since_ms=now_ms - held_ms,
-            rebuilt_ms=policy.start_of(now_ms - rebuilt_ms),
+            stream_since_ms=now_ms - min(row_ttl_ms, (bucket.kept + bucket.dedup + 2) * bucket.period_ms),
+            rebuilt_ms=bucket.start_of(max(0, rebuilt_ms)),
         )
 
 
@@ -156,7 +154,7 @@ class Comparer:
 
     def _behind(self, key: Key, row: Cells, newest: Mapping[int, Stamp], one: KeyLog) -> Unready | None:
         """Whether a stream row is absent, or below what the log held when the comparison began."""
-        since_ms = max(self._owed.recent_since_ms, row["cutoff_ms"] or 0)  # what is older, batch covers
+        since_ms = max(self._owed.stream_since_ms, row["cutoff_ms"] or 0)  # what is older, batch covers
         offsets = offsets_of("recent", row)
         if not reaches(offsets, needed := _received_since(newest, since_ms)):
             return Unready(Mismatch("recent_offsets", key[1], needed, offsets), is_in_motion=False)
@@ -165,7 +163,7 @@ class Comparer:
                 return Unready(Mismatch("recent_offsets", key[1], needed, offsets), is_in_motion=True)
             return None
         offsets = offsets_of("session", row)
-        if not reaches(offsets, needed := _received_since(newest, self._owed.session_since_ms)):
+        if not reaches(offsets, needed := _received_since(newest, self._owed.stream_since_ms)):
             return Unready(Mismatch("session_offsets", key[1], needed, offsets), is_in_motion=False)
         return None
 

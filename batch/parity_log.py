@@ -13,6 +13,7 @@ from batch.expectation import Key, KeyLog, Offsets, key_logs
 from batch.lake.archiver import archive_to_end
 from batch.lake.impressions import IMPRESSIONS, read_slates_with
 from batch.lake.interactions import to_records
+from batch.lake.layout import PARTITION_COLUMN
 from batch.lake.table import Lake, offset_mark
 from batch.parity_comparer import ENTITIES, FOREVER_MS
 from domain.facts import Stamp
@@ -37,7 +38,10 @@ class LakeLog:
 
     def keys(self) -> dict[Entity, list[str]]:
         found = self._lake.read(["visitor_id", "item_id"])
-        return {entity: sorted(pc.unique(found[f"{entity}_id"]).to_pylist()) for entity in ENTITIES}
+        visitors, items = (set(pc.unique(found[f"{entity}_id"]).to_pylist()) for entity in ENTITIES)
+        for shown in self._slates.batches(["items"], ds.field(PARTITION_COLUMN) < FOREVER_MS):
+            items.update(pc.unique(pc.list_flatten(shown["items"])).to_pylist())
+        return {"visitor": sorted(visitors), "item": sorted(items)}
 
     def read(self, keys: Sequence[Key]) -> dict[Key, KeyLog]:
         visitors, items = ([key for of, key in keys if of == entity] for entity in ENTITIES)

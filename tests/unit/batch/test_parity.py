@@ -133,7 +133,7 @@ def test_a_row_that_expired_is_not_expected() -> None:
     log = [record_of(0)]
     stores = StoresInMemory(POLICIES)
     stores.publish(log, LIVE_FROM_MS + PERIOD_MS)
-    owed = Owed(session_since_ms=LIVE_FROM_MS + 1, recent_since_ms=LIVE_FROM_MS + 1)
+    owed = Owed(stream_since_ms=LIVE_FROM_MS + 1)
     comparer = Comparer(stores, LogInMemory(log, POLICIES), POLICIES, owed)
     found = comparer.run([("visitor", "ada"), ("item", "i")], is_at_rest=True, limit_s=0)
     assert (found.rows, found.mismatches, found.history_gaps) == (4, 0, 0)
