@@ -22,8 +22,8 @@ from infra.processes.control import say_now
 from infra.settings import load_settings
 from tests.chaos.judgement import Verdict
 from tests.chaos.platform import Platform, environment
+from tests.chaos.shipment import Mix
 from tests.chaos.storm import Plan, Storm
-from tests.chaos.traffic import Mix
 
 SHORT_S: Final = 100
 SHORT_PERIOD_S: Final = 20

@@ -5,21 +5,25 @@ from __future__ import annotations
 import base64
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kafka import KafkaConsumer, TopicPartition
 
-from batch.lake.table import Lake
+from batch.lake import impressions, interactions
+from batch.lake.layout import Layout
+from batch.lake.table import open_table
 from domain.admission import screen
 from domain.facts import Stamp
+from domain.impressions import screen_impression
 from domain.policies import Policies
 from infra.settings import Settings
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import DeadLetter, InteractionEvent, decode
-from schemas.topics import DEAD_LETTERS, INTERACTIONS
+from schemas.topics import DEAD_LETTERS, IMPRESSIONS, INTERACTIONS
 from tests.chaos.sending import Ledger, Place
+from tests.chaos.shipment import Shipment
 
 SHOWN: Final = 5
 
@@ -61,16 +65,37 @@ def judge(settings: Settings, ledger: Ledger) -> Verdict:
     prefix = settings.kafka.topic_prefix
     log = read_topic(settings, INTERACTIONS.named(prefix).name)
     letters = [decode(DeadLetter, one.value or b"") for one in read_topic(settings, DEAD_LETTERS.named(prefix).name)]
-    lake = Lake.open(settings.lake_dir, settings.policies.bucket).read(["partition", "offset", "event_id"])
-    rows = [((row["partition"], row["offset"]), row["event_id"]) for row in lake.to_pylist()]
     found = sort_out(log, settings.policies)
     verdict = Verdict({"log": len(log), "acknowledged": len(ledger.landed) + len(ledger.accepted)})
-    check_log(verdict, {one.place: one for one in log}, ledger)
-    check_reasons(verdict, ledger, found)
-    check_lake(verdict, rows, found, ledger.event_ids)
-    check_letters(verdict, letters, found, {one.place: one.value or b"" for one in log})
     verdict.facts |= {"duplicates": found.duplicates, "retries": ledger.retries, "http_rejected": dict(ledger.rejected)}
+    check_log(verdict, log, ledger.landed)
+    check_reasons(verdict, ledger, found)
+    rows = lake_rows(settings, interactions.INTERACTIONS, "event_id")
+    check_lake(verdict, rows, {place: event.event_id for place, event in found.screened.items()})
+    check_events(verdict, rows, ledger.event_ids)
+    check_letters(verdict, letters, found, {one.place: one for one in log})
+    shown = read_topic(settings, IMPRESSIONS.named(prefix).name)
+    verdict.facts["impressions"] = len(shown)
+    check_log(verdict, shown, ledger.shown)
+    check_lake(
+        verdict, lake_rows(settings, impressions.IMPRESSIONS, "slate_id"), screened_slates(shown), "impression_rows"
+    )
     return verdict
+
+
+def lake_rows(settings: Settings, layout: Layout[Any], name: str) -> list[tuple[Place, str]]:
+    """Of every row of a table the place and one column."""
+    found = open_table(settings, layout).read(["partition", "offset", name])
+    return [((row["partition"], row["offset"]), row[name]) for row in found.to_pylist()]
+
+
+def screened_slates(log: Iterable[RawRecord]) -> dict[Place, str]:
+    """The slate ids of the impressions that must be in the lake."""
+    found: dict[Place, str] = {}
+    for record in log:
+        with suppress(RejectedEvent):
+            found[record.place] = screen_impression(_text(record.key), record.value or b"").slate_id
+    return found
 
 
 def sort_out(log: Iterable[RawRecord], policies: Policies) -> Sorted:
@@ -97,33 +122,35 @@ def sort_out(log: Iterable[RawRecord], policies: Policies) -> Sorted:
     return found
 
 
-def check_log(verdict: Verdict, log: Mapping[Place, RawRecord], ledger: Ledger) -> None:
-    """What Kafka has acknowledged it still has, and the gateway judged as it had to."""
-    lost = [place for place, sent in ledger.landed.items() if place not in log or log[place].value != sent.value]
+def check_log(verdict: Verdict, log: Iterable[RawRecord], landed: Mapping[Place, Shipment]) -> None:
+    """What Kafka has acknowledged it still has, as it was sent."""
+    there = {one.place: (one.key, one.value) for one in log}
+    lost = [place for place, sent in landed.items() if there.get(place) != (sent.key, sent.value)]
     verdict.refuse("acknowledged records are not in the log as they were sent", lost)
-    verdict.refuse("verdicts of the gateway are wrong", ledger.disputed)
 
 
-def check_lake(verdict: Verdict, rows: list[tuple[Place, str]], found: Sorted, acknowledged: set[str]) -> None:
-    """Every screened record exactly once, and every acknowledged event."""
-    places = [place for place, _ in rows]
-    expected = {place: event.event_id for place, event in found.screened.items()}
-    verdict.facts |= {"lake_rows": len(places), "lake_places": len(set(places)), "lake_events": len(acknowledged)}
-    verdict.refuse("rows are in the lake twice", [place for place, count in Counter(places).items() if count > 1])
-    verdict.refuse("screened records are missing in the lake", expected.keys() - set(places))
-    verdict.refuse("rows of the lake are not in the log", [row for row in rows if expected.get(row[0]) != row[1]])
+def check_lake(
+    verdict: Verdict, rows: list[tuple[Place, str]], expected: Mapping[Place, str], name: str = "lake_rows"
+) -> None:
+    """Every screened record exactly once, and nothing else."""
+    places = Counter(place for place, _ in rows)
+    verdict.facts |= {name: len(rows), f"{name}_distinct": len(places)}
+    verdict.refuse(f"{name} are there twice", [place for place, count in places.items() if count > 1])
+    verdict.refuse(f"{name} are missing", expected.keys() - places.keys())
+    verdict.refuse(f"{name} are not in the log", [row for row in rows if expected.get(row[0]) != row[1]])
+
+
+def check_events(verdict: Verdict, rows: list[tuple[Place, str]], acknowledged: set[str]) -> None:
+    """Every acknowledged event is in the lake."""
+    verdict.facts["events"] = len(acknowledged)
     verdict.refuse("acknowledged events are not in the lake", acknowledged - {event_id for _, event_id in rows})
 
 
-def check_letters(verdict: Verdict, letters: list[DeadLetter], found: Sorted, values: Mapping[Place, bytes]) -> None:
+def check_letters(verdict: Verdict, letters: list[DeadLetter], found: Sorted, log: Mapping[Place, RawRecord]) -> None:
     """Every refused record is a dead letter with its reason and its bytes; more than once is allowed."""
     told = {((one.partition, one.offset), one.reason) for one in letters}
     expected = set(found.refused.items())
-    torn = [
-        (one.partition, one.offset)
-        for one in letters
-        if base64.b64decode(one.raw_base64) != values.get((one.partition, one.offset))
-    ]
+    torn = {place for one in letters if (place := (one.partition, one.offset)) in log and is_torn(one, log[place])}
     verdict.facts |= {
         "letters": len(letters),
         "letter_places": len({place for place, _ in told}),
@@ -131,16 +158,23 @@ def check_letters(verdict: Verdict, letters: list[DeadLetter], found: Sorted, va
     }
     verdict.refuse("refused records have no dead letter", expected - told)
     verdict.refuse("dead letters are of nothing that was refused", told - expected)
-    verdict.refuse("dead letters have not the record's bytes", set(torn))
+    verdict.refuse("dead letters have not the record's bytes", torn)
+
+
+def is_torn(letter: DeadLetter, record: RawRecord) -> bool:
+    """Whether a letter is not the whole record."""
+    key = None if letter.key_base64 is None else base64.b64decode(letter.key_base64)
+    return (key, base64.b64decode(letter.raw_base64)) != (record.key, record.value or b"")
 
 
 def check_reasons(verdict: Verdict, ledger: Ledger, found: Sorted) -> None:
-    """What was sent to be refused was refused for that very reason."""
+    """What was sent to be refused was refused for that very reason, in the stream and by the gateway."""
     wrong = [
         (place, sent.reason, found.refused.get(place))
         for place, sent in ledger.landed.items()
         if sent.reason is not None and found.refused.get(place) != sent.reason
     ]
+    verdict.refuse("verdicts of the gateway are wrong", ledger.disputed)
     verdict.refuse("records were refused for another reason, or not at all", wrong)
 
 

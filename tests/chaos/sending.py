@@ -17,8 +17,8 @@ from kafka.errors import KafkaError
 
 from infra.settings import Settings
 from schemas.errors import Reason
-from schemas.topics import INTERACTIONS
-from tests.chaos.traffic import Shipment
+from schemas.topics import IMPRESSIONS, INTERACTIONS
+from tests.chaos.shipment import Shipment, Subject
 
 PAUSE_S: Final = 0.3
 TOGETHER_MAX: Final = 50
@@ -28,9 +28,10 @@ Place = tuple[int, int]
 
 @dataclass
 class Ledger:
-    """What the platform has acknowledged. Written by several threads."""
+    """What the platform has acknowledged, impressions in `shown`. Written by several threads."""
 
     landed: dict[Place, Shipment] = field(default_factory=dict)
+    shown: dict[Place, Shipment] = field(default_factory=dict)
     accepted: set[str] = field(default_factory=set)
     rejected: Counter[Reason] = field(default_factory=Counter)
     disputed: list[str] = field(default_factory=list)
@@ -40,7 +41,7 @@ class Ledger:
     def land(self, shipment: Shipment, place: Place) -> None:
         """Kafka has it."""
         with self.lock:
-            self.landed[place] = shipment
+            (self.landed if shipment.subject == "interactions" else self.shown)[place] = shipment
 
     def judge(self, shipment: Shipment, verdict: dict[str, Any]) -> bool:
         """Take the gateway's word; False when the shipment must be sent again."""
@@ -69,7 +70,11 @@ class Sender:
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._topic = INTERACTIONS.named(settings.kafka.topic_prefix).name
+        prefix = settings.kafka.topic_prefix
+        self._topics: dict[Subject, str] = {
+            "interactions": INTERACTIONS.named(prefix).name,
+            "impressions": IMPRESSIONS.named(prefix).name,
+        }
         self._queues: dict[str, SimpleQueue[Shipment]] = {"kafka": SimpleQueue(), "http": SimpleQueue()}
         self._open = 0
         self._lock = threading.Lock()
@@ -135,7 +140,7 @@ class Sender:
 
     def _produce(self, producer: KafkaProducer, shipment: Shipment) -> None:
         try:
-            future = producer.send(self._topic, key=shipment.key, value=shipment.value)
+            future = producer.send(self._topics[shipment.subject], key=shipment.key, value=shipment.value)
         except KafkaError:
             self._again([shipment])
             self._stopped.wait(PAUSE_S)

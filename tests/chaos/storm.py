@@ -15,7 +15,8 @@ from tests.chaos.judgement import Verdict, judge
 from tests.chaos.platform import Platform
 from tests.chaos.schedule import Kill, kills, moments
 from tests.chaos.sending import Ledger, Sender, now_ms
-from tests.chaos.traffic import Mix, Shipment, traffic
+from tests.chaos.shipment import Mix, Shipment
+from tests.chaos.traffic import traffic
 
 STATUS_PERIOD_S: Final = 5.0
 REST_LIMIT_S: Final = 240.0

@@ -17,14 +17,17 @@ from tests.chaos.judgement import (
     RawRecord,
     Sorted,
     Verdict,
+    check_events,
     check_lake,
     check_letters,
     check_log,
     check_reasons,
+    screened_slates,
     sort_out,
 )
 from tests.chaos.sending import Ledger, Place
-from tests.chaos.traffic import Mix, Shipment, traffic
+from tests.chaos.shipment import Mix, Shipment
+from tests.chaos.traffic import traffic
 
 POLICIES = Policies(bucket=BucketPolicy(period_ms=20_000), admission=AdmissionPolicy(admitted_max=20))
 MIX = Mix(duration_ms=120_000, period_ms=20_000, events_per_s=40)
@@ -40,7 +43,8 @@ class World:
     letters: list[DeadLetter] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for offset, sent in enumerate(one for one in traffic(7, MIX, START_MS) if one.route == "kafka"):
+        sent_by_kafka = (one for one in traffic(7, MIX, START_MS) if one.route == "kafka")
+        for offset, sent in enumerate(one for one in sent_by_kafka if one.subject == "interactions"):
             place = (offset % 4, offset)
             self.log.append(RawRecord(place, START_MS + sent.at_ms, sent.key, sent.value))
             self.ledger.land(sent, place)
@@ -53,16 +57,18 @@ class World:
 
     def complaints(self) -> str:
         verdict, found = Verdict(), self.sorted()
-        check_log(verdict, {one.place: one for one in self.log}, self.ledger)
+        check_log(verdict, self.log, self.ledger.landed)
         check_reasons(verdict, self.ledger, found)
-        check_lake(verdict, self.rows, found, self.ledger.event_ids)
-        check_letters(verdict, self.letters, found, {one.place: one.value or b"" for one in self.log})
+        check_lake(verdict, self.rows, {place: event.event_id for place, event in found.screened.items()})
+        check_events(verdict, self.rows, self.ledger.event_ids)
+        check_letters(verdict, self.letters, found, {one.place: one for one in self.log})
         return "; ".join(verdict.complaints)
 
 
 def letter(record: RawRecord, reason: Reason) -> DeadLetter:
     partition, offset = record.place
     raw = base64.b64encode(record.value or b"").decode()
+    key = None if record.key is None else base64.b64encode(record.key).decode()
     return DeadLetter(
         reason=reason,
         detail="",
@@ -71,6 +77,7 @@ def letter(record: RawRecord, reason: Reason) -> DeadLetter:
         offset=offset,
         received_at_ms=record.received_at_ms,
         raw_base64=raw,
+        key_base64=key,
     )
 
 
@@ -98,19 +105,19 @@ def test_a_letter_may_come_twice() -> None:
 def test_a_lost_row_is_found() -> None:
     world = World()
     world.rows.pop()
-    assert "1 screened records are missing in the lake" in world.complaints()
+    assert "1 lake_rows are missing" in world.complaints()
 
 
 def test_a_row_that_is_there_twice_is_found() -> None:
     world = World()
     world.rows.append(world.rows[0])
-    assert "1 rows are in the lake twice" in world.complaints()
+    assert "1 lake_rows are there twice" in world.complaints()
 
 
 def test_a_row_of_nothing_is_found() -> None:
     world = World()
     world.rows.append(((9, 9), "e0"))
-    assert "1 rows of the lake are not in the log" in world.complaints()
+    assert "1 lake_rows are not in the log" in world.complaints()
 
 
 def test_an_acknowledged_record_that_kafka_lost_is_found() -> None:
@@ -148,6 +155,13 @@ def test_a_letter_with_another_reason_is_found_twice() -> None:
     world.letters[0] = structs.replace(world.letters[0], reason=Reason.FLOOD)
     assert "1 refused records have no dead letter" in world.complaints()
     assert "1 dead letters are of nothing that was refused" in world.complaints()
+
+
+def test_the_slates_that_must_be_in_the_lake_are_those_that_were_sent_whole() -> None:
+    sent = [one for one in traffic(7, MIX, START_MS) if one.subject == "impressions"]
+    log = [RawRecord((0, offset), START_MS, one.key, one.value) for offset, one in enumerate(sent)]
+    assert screened_slates(log).keys() == {(0, offset) for offset, one in enumerate(sent) if one.reason is None}
+    assert len(screened_slates(log)) < len(log)
 
 
 def test_a_torn_letter_is_found() -> None:

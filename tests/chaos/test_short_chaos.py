@@ -29,4 +29,4 @@ def test_a_short_storm_loses_nothing_and_leaves_every_feature_equal_to_the_log(t
     assert found["is_well"]
     assert found["parity"]["mismatches"] == found["parity"]["unsettled"] == 0
     assert found["dailies_killed"] == ["half-published"]
-    assert found["lake_rows"] == found["lake_places"] > 5_000
+    assert found["lake_rows"] == found["lake_rows_distinct"] > 5_000

@@ -11,16 +11,17 @@ from domain.admission import screen
 from domain.facts import Stamp
 from domain.policies import AdmissionPolicy
 from schemas.errors import Reason, RejectedEvent
-from schemas.events import InteractionEvent, decode
+from schemas.events import ImpressionEvent, InteractionEvent, decode
 from tests.builders import START_MS
-from tests.chaos.traffic import BOT, HOUR_MS, SHUFFLE_MS, Mix, Shipment, traffic
+from tests.chaos.shipment import Mix, Shipment
+from tests.chaos.traffic import BOT, HOUR_MS, SHUFFLE_MS, traffic
 
 MIX = Mix(duration_ms=300_000, period_ms=20_000, events_per_s=60)
 
 
 @pytest.fixture(scope="module")
 def shipments() -> list[Shipment]:
-    return traffic(7, MIX, START_MS)
+    return [one for one in traffic(7, MIX, START_MS) if one.subject == "interactions"]
 
 
 def refusal(shipment: Shipment) -> Reason | None:
@@ -41,12 +42,12 @@ def events(shipments: list[Shipment]) -> list[InteractionEvent]:
 
 
 def test_the_seed_decides_everything(shipments: list[Shipment]) -> None:
-    assert traffic(7, MIX, START_MS) == shipments
-    assert traffic(8, MIX, START_MS) != shipments
+    assert traffic(7, MIX, START_MS) == traffic(7, MIX, START_MS)
+    assert traffic(8, MIX, START_MS) != traffic(7, MIX, START_MS)
 
 
 def test_another_start_moves_the_events_and_changes_nothing_else(shipments: list[Shipment]) -> None:
-    moved = traffic(7, MIX, START_MS + HOUR_MS)
+    moved = [one for one in traffic(7, MIX, START_MS + HOUR_MS) if one.subject == "interactions"]
     assert [replace(one, value=None) for one in moved] == [replace(one, value=None) for one in shipments]
     assert [one.occurred_at_ms - HOUR_MS for one in events(moved)] == [one.occurred_at_ms for one in events(shipments)]
 
@@ -99,3 +100,16 @@ def test_some_visitors_come_for_a_few_buckets_only(shipments: list[Shipment]) ->
             seen.setdefault(one.key, []).append(one.at_ms)
     assert sum(max(at) < MIX.duration_ms / 3 for at in seen.values()) > 10
     assert sum(max(at) - min(at) > MIX.duration_ms * 0.8 for at in seen.values()) > 10
+
+
+def test_some_visitors_follow_a_slate_and_some_slates_come_twice() -> None:
+    sent = traffic(7, MIX, START_MS)
+    slates = [
+        decode(ImpressionEvent, one.value or b"") for one in sent if one.subject == "impressions" and not one.reason
+    ]
+    shown = {(slate.slate_id, slate.visitor_id, item) for slate in slates for item in slate.items}
+    acts = [event for event in events([one for one in sent if one.subject == "interactions"]) if event.slate_id]
+    followed = sum((event.slate_id or "", event.visitor_id, event.item_id) in shown for event in acts)
+    assert 0.6 < followed / len(acts) < 0.95
+    assert max(Counter(slate.slate_id for slate in slates).values()) == 2
+    assert max(Counter((event.slate_id, event.item_id) for event in acts).values()) > 1

@@ -7,54 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from schemas.errors import Reason
 from schemas.events import CRITIC, EVENT_BYTES_MAX, KINDS, InteractionContext, InteractionEvent, encode
+from tests.chaos.shipment import Mix, Route, Shipment, again_at, later
+from tests.chaos.slates import Slates
 
 HOUR_MS: Final = 3_600_000
 SHUFFLE_MS: Final = 120_000
 GENRES: Final = ("drama", "comedy", "thriller", "éa", "western")
 ITEMS: Final = tuple(f"film-{number:02d}" for number in range(60))
 BOT: Final = "bot"
-
-Route = Literal["kafka", "http"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mix:
-    """How much of what. Shares are of the events that are made; `duplicates` come on top."""
-
-    duration_ms: int
-    period_ms: int
-    events_per_s: float = 60.0
-    duplicates: float = 0.05
-    shuffled: float = 0.10
-    late: float = 0.01
-    poison: float = 0.01
-    breaches: float = 0.01
-    future: float = 0.005
-    misplaced: float = 0.01
-    silent: float = 0.03
-    bot: float = 0.08
-    http: float = 0.20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shipment:
-    """One record or posted event, `at_ms` after the start.
-
-    With a `reason` it must be refused for it; without one it must be in the lake under its `event_id`.
-    """
-
-    at_ms: int
-    route: Route
-    key: bytes | None
-    value: bytes | None
-    event_id: str
-    reason: Reason | None = None
 
 
 def traffic(seed: int, mix: Mix, start_ms: int) -> list[Shipment]:
@@ -65,11 +31,13 @@ def traffic(seed: int, mix: Mix, start_ms: int) -> list[Shipment]:
 
 
 def _events(generator: Random, mix: Mix, start_ms: int) -> Iterator[list[Shipment]]:
-    at_ms = 0.0
-    number = 0
+    at_ms, number, slates = 0.0, 0, Slates(generator, mix)
     while (at_ms := at_ms + generator.expovariate(mix.events_per_s / 1_000)) < mix.duration_ms:
         number += 1
-        event = _event(generator, mix, f"e{number}", int(at_ms), start_ms)
+        event = slates.follow(_event(generator, mix, f"e{number}", int(at_ms), start_ms))
+        if generator.random() < mix.slates:
+            event, shown = slates.show(event, int(at_ms))
+            yield shown
         yield _shipments(generator, mix, event, int(at_ms))
 
 
@@ -92,19 +60,11 @@ def _shipments(generator: Random, mix: Mix, event: InteractionEvent, at_ms: int)
         drawn -= share
     sent = plain
     if generator.random() < mix.shuffled:
-        sent = replace(plain, at_ms=_later(generator, mix, at_ms, 0, SHUFFLE_MS))
+        sent = replace(plain, at_ms=later(generator, mix, at_ms, 0, SHUFFLE_MS))
     if generator.random() >= mix.duplicates:
         return [sent]
-    far = generator.random() < 0.5
-    bounds = (mix.period_ms, 3 * mix.period_ms + mix.period_ms // 2) if far else (0, 2_000)
     again: Route = generator.choice(("kafka", "http"))
-    return [sent, replace(plain, route=again, at_ms=_later(generator, mix, sent.at_ms, *bounds))]
-
-
-def _later(generator: Random, mix: Mix, at_ms: int, least_ms: int, most_ms: int) -> int:
-    """An instant after this one, within the run."""
-    room_ms = max(mix.duration_ms - at_ms, 0)
-    return at_ms + int(generator.uniform(min(least_ms, room_ms), min(most_ms, room_ms)))
+    return [sent, replace(plain, route=again, at_ms=again_at(generator, mix, sent.at_ms))]
 
 
 def _event(generator: Random, mix: Mix, event_id: str, at_ms: int, start_ms: int) -> InteractionEvent:
@@ -119,7 +79,6 @@ def _event(generator: Random, mix: Mix, event_id: str, at_ms: int, start_ms: int
         occurred_at_ms=start_ms + at_ms - (HOUR_MS if generator.random() < mix.late else 0),
         session_id=generator.choice((None, None, None, "s1", "s2")),
         value=generator.choice((None, 1.0, 2.5, 4.0, 5.0, 1e-7, 7_200_000.0, -19.99)),
-        slate_id=generator.choice((None, None, "slate-1")),
         personalise=generator.random() >= mix.silent,
         context=InteractionContext(
             categories=tuple(generator.choices(GENRES, k=generator.randrange(4))),
