@@ -30,7 +30,7 @@ from speed.commands.flink import FlinkClient
 from speed.commands.log import reading
 from speed.commands.target import Target
 from speed.job.settings import JobSettings, LogRange
-from speed.writer.__main__ import connect
+from speed.writer.__main__ import GROUP, connect
 from speed.writer.finishing import FeatureUpdate, Finisher
 from speed.writer.sink import RedisFeatureSink, Written
 from speed.writer.writing import FeatureWriter
@@ -79,7 +79,7 @@ def replay_into(target: Target, part: LogRange, settings: Settings, say: Say) ->
     folder = settings.flink_dir / name
     job = _job(settings, own, part, folder)
     with (
-        _topics(own, groups=[str(job["group_id"]), f"{own.topic_prefix}firth-writer"]),
+        _topics(own, groups=[str(job["group_id"]), f"{own.topic_prefix}{GROUP}"]),
         _folder(folder),
         closing(CountingSink(target, settings)) as sink,
         _running(name, settings, job) as child,
@@ -256,7 +256,7 @@ class _Drain:
         return self._committed() == sum(_ends(self._own).values())
 
     def _committed(self) -> int:
-        group = f"{self._own.topic_prefix}firth-writer"
+        group = f"{self._own.topic_prefix}{GROUP}"
         total = 0
         for topic in CHANGELOGS:
             with reading(self._own, topic.named(self._own.topic_prefix).name, group) as changelog:

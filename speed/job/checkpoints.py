@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from speed.job.settings import JobSettings
@@ -66,7 +66,7 @@ def keep_newest(folder: Path, pattern: str, count: int) -> list[Path]:
 
 
 def is_readable(checkpoint: Path) -> bool:
-    """Whether Flink can read the checkpoint's metadata: a power cut may leave a part of it."""
+    """Whether Flink can read the checkpoint's metadata and all its files are whole: a power cut may leave a part."""
     from py4j.protocol import Py4JJavaError
     from pyflink.java_gateway import get_gateway
 
@@ -75,9 +75,33 @@ def is_readable(checkpoint: Path) -> bool:
     loader = java.java.lang.Thread.currentThread().getContextClassLoader()
     stream = java.java.io.DataInputStream(java.java.io.FileInputStream(metadata))
     try:
-        java.org.apache.flink.runtime.checkpoint.Checkpoints.loadCheckpointMetadata(stream, loader, metadata)
+        checkpoints = java.org.apache.flink.runtime.checkpoint.Checkpoints
+        return all(_is_whole(handle) for handle in _files(checkpoints.loadCheckpointMetadata(stream, loader, metadata)))
     except Py4JJavaError:
         return False
     finally:
         stream.close()
-    return True
+
+
+def _files(metadata: Any) -> Iterator[Any]:
+    """Flink's handles on the keyed and operator states that a checkpoint's metadata names."""
+    for operator in _listed(metadata.getOperatorStates()):
+        for subtask in _listed(operator.getStates()):
+            for states in (subtask.getManagedKeyedState(), subtask.getManagedOperatorState()):
+                yield from (state.getDelegateStateHandle() for state in _listed(states))
+
+
+def _listed(collection: Any) -> Any:
+    """A Java collection as one that Python can iterate over."""
+    from pyflink.java_gateway import get_gateway
+
+    return get_gateway().jvm.java.util.ArrayList(collection)
+
+
+def _is_whole(handle: Any) -> bool:
+    """Whether the file of a handle has its size; a small state has none, it lies in the metadata."""
+    where = handle.maybeGetPath()
+    if not where.isPresent():
+        return True
+    path = Path(where.get().getPath())
+    return path.is_file() and path.stat().st_size == handle.getStateSize()
