@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redis import Redis
+from redis.exceptions import RedisError
 
 from domain.aggregates import ColumnType
 from domain.features import JOIN_KEYS, Entity
@@ -22,6 +23,7 @@ from feature_repo.views import (
     MergedView,
     View,
 )
+from schemas.errors import DependencyError
 
 READ_TOGETHER: Final = 100
 SCAN_TOGETHER: Final = 1_000
@@ -57,8 +59,12 @@ class StoredRows:
         """Every visitor and item that has a row of the stream, as far as Redis tells while it is being written."""
         project, server = self._settings.feast.project, self._settings.redis
         keys_of = {entity: EntityKeys(project, join_key) for entity, join_key in JOIN_KEYS.items()}
-        with Redis(server.host, server.port) as redis:
-            stored = set(redis.scan_iter(count=SCAN_TOGETHER))
+        try:
+            with Redis(server.host, server.port) as redis:
+                stored = set(redis.scan_iter(count=SCAN_TOGETHER))
+        except RedisError as error:
+            address = f"redis {server.host}:{server.port}"
+            raise DependencyError(address, str(error), "is it up (`python -m infra status`)?") from error
         return {entity: [key for raw in stored if (key := keys.value(raw))] for entity, keys in keys_of.items()}
 
     def close(self) -> None:
