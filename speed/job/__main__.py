@@ -66,7 +66,7 @@ def submit(settings: JobSettings) -> JobClient:
         configuration.set_string(name, value)
     environment = StreamExecutionEnvironment.get_execution_environment(configuration)
     add_jars_to_context_class_loader([f"file://{jar}" for jar in settings.jars])
-    topology.build(environment, settings, start.at_ms)
+    topology.build(environment, settings, start)
     return environment.execute_async("firth-speed")
 
 

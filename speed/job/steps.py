@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
 from domain.admission import screen
@@ -129,18 +130,24 @@ class VisitorStep:
 
 
 class ItemStep:
-    """Adds an admitted fact to its item's state, which is the row."""
+    """Adds an admitted fact to its item's state, which is the row.
+
+    A new state includes all offsets up to those `before` the job (see `speed.job.beginning`).
+    """
 
     row_tag: Final[Tag] = ITEM_ROW
 
-    def __init__(self, policies: Policies) -> None:
+    def __init__(self, policies: Policies, before: Mapping[int, int] | None = None) -> None:
         self._policies = policies
+        self._before = dict(before or {})
 
     def take(self, raw: bytes, state: KeyedBytes) -> Taken:
         """Take one hop: the item's row, and nothing else."""
         hop = decode_hop(raw)
         blob = state.value()
         item = ItemState.load(blob, self._policies)
+        if blob is None:
+            item.row.offsets.update(self._before)
         item.add(hop.fact, hop.stamp)
         state.update(item.dump())
         return Taken(hop.fact.item_id.encode(), hop.stamp.received_at_ms, item.row, b"", blob is None, ())

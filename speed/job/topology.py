@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from pyflink.common import Types
@@ -11,6 +12,7 @@ from pyflink.datastream.connectors.kafka import KafkaSink
 from pyflink.java_gateway import get_gateway
 
 from schemas.topics import DEAD_LETTER_BYTES_MAX
+from speed.job.beginning import offsets_before
 from speed.job.coalescing import Coalescing
 from speed.job.functions import KeyedFunction
 from speed.job.jvm import new_object
@@ -19,6 +21,7 @@ from speed.job.operators import KeyedOperator
 from speed.job.records import DEAD_LETTER, ITEM_HOP, ITEM_ROW, VISITOR_ROW, Tag
 from speed.job.settings import JobSettings
 from speed.job.sources import read_interactions
+from speed.job.start import Start
 from speed.job.steps import ItemStep, VisitorStep
 from speed.tombstones import HEADER
 
@@ -28,20 +31,22 @@ BYTES: Final = Types.PRIMITIVE_ARRAY(Types.BYTE())
 ITEM_SLOTS: Final = "item"
 
 
-def build(environment: StreamExecutionEnvironment, settings: JobSettings, start_at_ms: int | None) -> None:
-    """Wire the whole job; without a state it starts at `start_at_ms` of the log.
+def build(environment: StreamExecutionEnvironment, settings: JobSettings, start: Start) -> None:
+    """Wire the whole job; without a state it starts at `start.at_ms` of the log.
 
     Names are the identity of the operators in a checkpoint: renaming one forgets its state. The item operator has a
     slot of its own, so that it can run in a process of its own: in one process two Python operators share one
     interpreter lock.
     """
-    topics = settings.topics
-    interactions = read_interactions(environment, settings, start_at_ms)
+    topics, before = settings.topics, offsets_before(settings, start)
+    interactions = read_interactions(environment, settings, start.at_ms)
     visitors = by_key(interactions).process(KeyedFunction(visitor_operator(settings), "visitor"), BYTES)
     visitors = visitors.name("visitor").uid("visitor")
     write_topic(records_of(visitors, VISITOR_ROW), settings, topics.visitor_states)
     write_topic(records_of(visitors, DEAD_LETTER), settings, topics.dead_letters)
-    items = by_key(records_of(visitors, ITEM_HOP)).process(KeyedFunction(item_operator(settings), "item"), BYTES)
+    items = by_key(records_of(visitors, ITEM_HOP)).process(
+        KeyedFunction(item_operator(settings, before), "item"), BYTES
+    )
     items = items.name("item").uid("item").slot_sharing_group(ITEM_SLOTS)
     write_topic(records_of(items, ITEM_ROW), settings, topics.item_states)
 
@@ -53,10 +58,10 @@ def visitor_operator(settings: JobSettings) -> KeyedOperator:
     return KeyedOperator(VisitorStep(policies, settings.topics.interactions), coalescing, Lifetime(policies.bucket))
 
 
-def item_operator(settings: JobSettings) -> KeyedOperator:
+def item_operator(settings: JobSettings, before: Mapping[int, int]) -> KeyedOperator:
     """Keyed by item. A popular item would write its whole row with every click of anybody: its rows always wait."""
     policies = settings.policies
-    return KeyedOperator(ItemStep(policies), Coalescing(settings.item_period_ms), Lifetime(policies.bucket))
+    return KeyedOperator(ItemStep(policies, before), Coalescing(settings.item_period_ms), Lifetime(policies.bucket))
 
 
 def by_key(rows: DataStream) -> KeyedStream:

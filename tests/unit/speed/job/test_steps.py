@@ -194,3 +194,11 @@ def test_the_first_record_of_a_key_begins_its_state() -> None:
     assert visitors.taken.is_new
     visitors.click(interaction("e2"))
     assert not visitors.taken.is_new
+
+
+def test_a_new_item_includes_all_that_lies_before_the_job_and_its_own_offsets() -> None:
+    hop = Visitors().click(interaction(item="book"))[ITEM_HOP][1]
+    step, memory = ItemStep(Policies(), {0: -1, 1: 7}), Memory()
+    taken = step.take(hop, memory)
+    assert taken.row is not None
+    assert taken.row.offsets == {0: 0, 1: 7}
