@@ -231,6 +231,8 @@ def _uncovered(entity: Entity, row: Cells, claim: Claim) -> dict[str, Any]:
     for name in column_names(stream_view_columns(entity)):
         if isinstance(row[name], list) and not name.startswith("recent_offset"):
             cells[name] = [row[name][at] for at in kept if at < len(row[name])]
+        elif not kept and row[name] is None:
+            cells[name] = []  # a row from before the feature, of which no bucket is left
     return cells
 
 

@@ -141,6 +141,13 @@ def test_features_that_are_newer_than_a_bucket_are_left_out_and_counted(monkeypa
     assert (found.mismatches, found.incomplete) == (0, 2)
 
 
+def test_a_row_from_before_a_feature_is_right_when_batch_covers_all_its_buckets() -> None:
+    log = visits()
+    stores = stored(log, cutoff_ms=START_MS + 9 * PERIOD_MS)
+    stores.changes["visitor", "ada", "recent_interactions"] = None
+    assert parity(stores, log).mismatches == 0
+
+
 @pytest.mark.parametrize(
     ("left", "right", "is_equal"),
     [
