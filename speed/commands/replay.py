@@ -56,7 +56,7 @@ def replay(settings: Settings, options: argparse.Namespace) -> int:
     started_at_ms, target = now_ms(), options.redis
     refuse_a_filled(target)
     to_ms = started_at_ms if options.to_ms is None else options.to_ms
-    part = _part(settings.kafka, options.from_ms, to_ms)
+    part = part_between(settings.kafka, options.from_ms, to_ms)
     done = replay_into(target, part, settings, say)
     found: dict[str, Any] = {
         "from_ms": options.from_ms,
@@ -92,7 +92,7 @@ def refuse_a_filled(target: Target) -> None:
         raise ConfigurationError("--redis", problem, "name an empty one, or another database of it: HOST:PORT/DB")
 
 
-def _part(kafka: KafkaSettings, from_ms: int, to_ms: int) -> LogRange:
+def part_between(kafka: KafkaSettings, from_ms: int, to_ms: int) -> LogRange:
     """The offsets of the range; warns when the log no longer has its beginning."""
     with reading(kafka, INTERACTIONS.named(kafka.topic_prefix).name) as log:
         bounds, oldest_at_ms = log.bounds(), log.oldest_at_ms()
