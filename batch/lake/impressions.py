@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from batch.lake.layout import PARTITION_COLUMN, STAMP_FIELDS, Layout, stamp_of
@@ -54,11 +55,11 @@ def read_slates_with(lake: Lake, items: Collection[str], cutoff_ms: int) -> list
     records, about 1 KB each; the table itself is read in batches.
     """
     below = ds.field(PARTITION_COLUMN) < cutoff_ms
-    wanted, slates = set(items), set[str]()
+    wanted, slates = pa.array(list(items), pa.string()), set[str]()
     for batch in lake.batches(["slate_id", "items"], below):
-        for slate_id, shown in zip(batch["slate_id"].to_pylist(), batch["items"].to_pylist(), strict=True):
-            if not wanted.isdisjoint(shown):
-                slates.add(slate_id)
+        shown = batch["items"]
+        rows = pc.list_parent_indices(shown).filter(pc.is_in(shown.flatten(), value_set=wanted))
+        slates.update(batch["slate_id"].take(rows.unique()).to_pylist())
     return to_records(lake.read(where=below & ds.field("slate_id").isin(pa.array(sorted(slates), pa.string()))))
 
 
