@@ -13,6 +13,7 @@ from schemas.errors import DependencyError
 from speed.commands.flink import FlinkClient
 from speed.commands.folders import state_folders
 from speed.commands.telling import tell
+from speed.job.beginning import recall, remember
 from speed.job.checkpoints import SAVEPOINTS, keep_newest
 from speed.job.identity import read_identity, write_identity
 
@@ -48,6 +49,7 @@ def take(flink: FlinkClient, settings: Settings, *, limit_s: float) -> Path:
     folder, identity = folders.savepoints, read_identity(folders.checkpoints)
     if identity is not None:  # the job's own word: our settings may be others by now
         write_identity(folder, identity)
+    remember(folder, recall(folders.checkpoints))
     job = flink.job()
     asked = {"target-directory": f"file://{folder}", "cancel-job": False}
     trigger = flink.ask("POST", f"/jobs/{job.id}/savepoints", asked)["request-id"]

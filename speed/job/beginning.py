@@ -32,9 +32,10 @@ def offsets_before(settings: JobSettings, start: Start) -> dict[int, int]:
     folder = Path(settings.checkpoint_dir)
     if settings.replay is not None:
         return {}
-    if start.state is not None:
-        return recall(folder)
-    offsets = look_up(settings, start.at_ms)
+    if start.state is None:
+        offsets = look_up(settings, start.at_ms)
+    else:
+        offsets = recall(start.state.parent if start.is_savepoint else folder)
     remember(folder, offsets)
     return offsets
 
