@@ -25,6 +25,7 @@ from batch.cutoff import Cut, cut_log, end_of
 from batch.evaluation import POLICIES, choose_policy, evaluate_models
 from batch.features.admission import admitted
 from batch.features.facts import read_log
+from batch.features.impressions import impression_counts, read_impressions, with_impressions
 from batch.features.plan import view_rows
 from batch.parquet import write_file
 from batch.publish import BATCH_VIEWS, is_published, publish, refuse_older
@@ -64,8 +65,11 @@ def run_daily(
     with only_run(folder):
         cut = cut_log(settings, wanted_ms)
         refuse_older(settings.artifacts_dir, cut.cutoff_ms)
-        tell(f"daily: {cut.records:,} records below {cut.cutoff_ms}, version {cut.lake_version} of the lake")
-        pin = pin_of(cut.cutoff_ms, cut.first_bucket_ms, cut.records, settings.policies)
+        tell(
+            f"daily: {cut.records:,} records and {cut.impressions:,} impressions below {cut.cutoff_ms}, "
+            f"version {cut.lake_version} of the lake"
+        )
+        pin = pin_of(cut, settings.policies)
         run = Run.open(folder / str(cut.cutoff_ms), pin, cut.lake_version, tell, fresh=fresh)
         steps = Steps(settings, cut, run.folder, open_spark)
         steps.compute(run)
@@ -100,12 +104,12 @@ class Steps:
         if run.is_done("features") and run.is_done("sessions"):
             return
         started_s = time.monotonic()
-        with self.open_spark(self.settings, self.cut.records) as spark:
+        with self.open_spark(self.settings, self.cut.records + self.cut.impressions) as spark:
             run.note("spark", {"cores": self.settings.batch.spark_cores}, started_s)
             started_s = time.monotonic()
             facts = self._admitted(spark)
             run.note("admission", {"admitted": facts.count()}, started_s)
-            run.step("features", partial(self.compute_features, facts))
+            run.step("features", partial(self.compute_features, spark, facts))
             run.step("sessions", partial(self.cut_sessions, facts))
 
     def _admitted(self, spark: SparkSession) -> DataFrame:
@@ -113,7 +117,7 @@ class Steps:
         log = read_log(spark, self.settings.lake_dir, self.cut.lake_version, self.cut.cutoff_ms)
         return admitted(log, self.settings.policies)
 
-    def compute_features(self, facts: DataFrame) -> Found:
+    def compute_features(self, spark: SparkSession, facts: DataFrame) -> Found:
         """The rows of every batch view."""
         rows = {}
         for view in BATCH_VIEWS:
@@ -124,8 +128,16 @@ class Steps:
                 first_bucket_ms=self.cut.first_bucket_ms,
                 cutoff_ms=self.cut.cutoff_ms,
             )
+            if view.entity == "item":
+                frame = with_impressions(frame, self._impression_counts(spark, facts), self.cut.cutoff_ms)
             rows[f"{view.entity}s"] = write_file(frame, self.view_files[view.name])
         return rows
+
+    def _impression_counts(self, spark: SparkSession, facts: DataFrame) -> DataFrame:
+        """What became of every item that was shown."""
+        cut = self.cut
+        shown = read_impressions(spark, self.settings.impressions_dir, cut.impressions_version, cut.cutoff_ms)
+        return impression_counts(shown, facts)
 
     def cut_sessions(self, facts: DataFrame) -> Found:
         """Every visitor's sessions."""

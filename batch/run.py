@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from batch.cutoff import Cut
 from domain.artifacts import catalogue_fingerprint
 from domain.policies import Policies
 from schemas.errors import DependencyError
@@ -28,13 +29,14 @@ Found = dict[str, Any]
 
 
 class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a run is a function of. The log only grows, so the number of records below the cutoff tells its content."""
+    """What a run is a function of. The logs only grow, so how many records are below the cutoff tells their content."""
 
     cutoff_ms: int
     first_bucket_ms: int
     records: int
     catalogue_fingerprint: str
     policies: Policies = Policies()
+    impressions: int = 0
 
 
 class StepDone(msgspec.Struct, frozen=True):
@@ -114,9 +116,11 @@ class Run:
         waiting.replace(self.folder / "run.json")
 
 
-def pin_of(cutoff_ms: int, first_bucket_ms: int, records: int, policies: Policies) -> Pin:
+def pin_of(cut: Cut, policies: Policies) -> Pin:
     """The pin of a run by the catalogue as it is now."""
-    return Pin(cutoff_ms, first_bucket_ms, records, catalogue_fingerprint(), policies)
+    return Pin(
+        cut.cutoff_ms, cut.first_bucket_ms, cut.records, catalogue_fingerprint(), policies, impressions=cut.impressions
+    )
 
 
 @contextmanager

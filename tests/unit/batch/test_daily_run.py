@@ -47,6 +47,7 @@ def test_a_step_that_failed_is_done_again(tmp_path: Path) -> None:
         Pin(cutoff_ms=PIN.cutoff_ms, first_bucket_ms=0, records=11, catalogue_fingerprint="f"),
         Pin(cutoff_ms=PIN.cutoff_ms, first_bucket_ms=0, records=10, catalogue_fingerprint="g"),
         Pin(PIN.cutoff_ms, 0, 10, "f", Policies(session=SessionPolicy(gap_ms=1))),
+        Pin(cutoff_ms=PIN.cutoff_ms, first_bucket_ms=0, records=10, catalogue_fingerprint="f", impressions=1),
     ],
 )
 def test_another_log_or_catalogue_begins_anew(tmp_path: Path, pin: Pin) -> None:
