@@ -81,7 +81,7 @@ def parity(settings: Settings, options: argparse.Namespace) -> int:
     def compare_once() -> Parity:
         from batch.parity import compare  # brings Feast, which a gauge that is switched off must not cost
 
-        return compare(settings, sample=sample, is_at_rest=options.at_rest)
+        return compare(settings, sample=sample, is_at_rest=options.at_rest, settle_limit_s=options.settle)
 
     if options.every is not None:
         metrics.export("parity", settings.metrics.parity_port)
@@ -113,6 +113,7 @@ def parser() -> argparse.ArgumentParser:
     comparing.add_argument("--sample", type=int, default=200, metavar="N", help="visitors and items to compare (200)")
     comparing.add_argument("--all", action="store_true", help="every visitor and item")
     comparing.add_argument("--at-rest", action="store_true", help="nothing is being sent: what is unsettled is wrong")
+    comparing.add_argument("--settle", type=_seconds, default=30.0, metavar="S", help="wait so long for a row (30)")
     comparing.add_argument("--every", type=_seconds, metavar="S", help="for ever, as a gauge; 0: be there and idle")
     return root
 

@@ -45,7 +45,7 @@ class LakeLog:
 
     def read(self, keys: Sequence[Key]) -> dict[Key, KeyLog]:
         visitors, items = ([key for of, key in keys if of == entity] for entity in ENTITIES)
-        is_wanted = ds.field("visitor_id").isin(visitors) | ds.field("item_id").isin(items)
+        is_wanted = ds.field("visitor_id").isin(_texts(visitors)) | ds.field("item_id").isin(_texts(items))
         whole = self._lake.read(where=is_wanted)
         fans = pc.unique(whole["visitor_id"])
         others = self._lake.read(ADMISSION_COLUMNS, ds.field("visitor_id").isin(fans) & ~is_wanted)
@@ -62,6 +62,11 @@ class LakeLog:
         self._lake.refresh()
         archived = {partition: self._lake.progress(offset_mark(self._topic, partition)) or 0 for partition in offsets}
         return all(archived[partition] > offset for partition, offset in offsets.items())
+
+
+def _texts(keys: Sequence[str]) -> pa.Array:
+    """Arrow cannot tell the type of none."""
+    return pa.array(keys, pa.string())
 
 
 def to_admit(rows: pa.Table) -> list[LogRecord]:

@@ -54,7 +54,7 @@ def test_stores_agree_with_the_log_before_and_after_batch_and_faults_are_named(w
     world.drop("visitor", "v8")
     world.rename("item", "i3", "nobody-sent-this")
     right = move_back_a_day(world, "i4")
-    code, found = run_parity(world.settings, "--all")
+    code, found = run_parity(world.settings, "--all", "--settle", "3")
     assert code == 1
     length = was["session_length"]
     assert named(found, "session_length", "v7") == {
