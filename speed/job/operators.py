@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from domain.states import Row, encode_row
 from speed.job.coalescing import Coalescing
 from speed.job.lifetime import Lifetime
 from speed.job.records import TOMBSTONE, pack_record
@@ -44,15 +43,15 @@ class KeyedOperator:
         taken = self._step.take(raw, state)
         for name in taken.counted:
             count(name)
-        row = taken.row
-        if row is None:
+        blob = taken.blob
+        if blob is None:
             return taken.rest
         self._lifetime.advance(taken.received_at_ms)
         if taken.is_new:
-            self._watch(taken.key, row, timers, now_ms)
+            self._watch(taken.key, taken.received_at_ms, timers, now_ms)
         turn = self._coalescing.take(taken.key, taken.received_at_ms, now_ms)
         if turn.leaves:
-            return self._pack(taken.key, row) + taken.rest
+            return self._pack(taken.key, blob) + taken.rest
         if turn.wake_at_ms is not None:
             timers.register_processing_time_timer((turn.wake_at_ms + 1) & ~1)
         return taken.rest
@@ -65,18 +64,18 @@ class KeyedOperator:
         blob = state.value()
         if blob is None:
             return b""
-        row = self._step.row_in(blob)
         if is_for_row:
-            return self._pack(key, row)
+            return self._pack(key, blob)
+        row = self._step.row_in(blob)
         if not self._lifetime.is_over(row.received_at_ms):
-            self._watch(key, row, timers, now_ms)
+            self._watch(key, row.received_at_ms, timers, now_ms)
             return b""
         state.clear()
         count(CLEARED)
         return pack_record(self._step.row_tag | TOMBSTONE, key, encode_offsets(row.offsets))
 
-    def _watch(self, key: bytes, row: Row, timers: Timers, now_ms: int) -> None:
-        timers.register_processing_time_timer(self._lifetime.wakes_at_ms(key, row.received_at_ms, now_ms) | 1)
+    def _watch(self, key: bytes, received_at_ms: int, timers: Timers, now_ms: int) -> None:
+        timers.register_processing_time_timer(self._lifetime.wakes_at_ms(key, received_at_ms, now_ms) | 1)
 
-    def _pack(self, key: bytes, row: Row) -> bytes:
-        return pack_record(self._step.row_tag, key, encode_row(row))
+    def _pack(self, key: bytes, blob: bytes) -> bytes:
+        return pack_record(self._step.row_tag, key, self._step.encoded_row(blob))

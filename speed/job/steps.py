@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol
 
 from domain.admission import screen
 from domain.policies import Policies
-from domain.states import Admitted, ItemState, Row, VisitorState, decode_row
+from domain.states import Admitted, ItemState, Row, VisitorState, decode_row, encoded_row
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import DeadLetter, encode
 from schemas.topics import KAFKA_RECORD_BYTES_MAX
@@ -51,13 +51,13 @@ class KeyedBytes(Protocol):
 class Taken(NamedTuple):
     """What follows from one record.
 
-    `row` is the key's, None when the record touches no state; `rest` are packed records of other topics. `is_new` when
-    the key had no state before, and `counted` are members of COUNTED.
+    `blob` is the key's state now, None when the record touches none; `rest` are packed records of other topics. The key
+    `is_new` when it had no state before. `counted` are members of COUNTED.
     """
 
     key: bytes
     received_at_ms: int
-    row: Row | None
+    blob: bytes | None
     rest: bytes
     is_new: bool
     counted: tuple[str, ...]
@@ -65,7 +65,7 @@ class Taken(NamedTuple):
 
 def refused(record: SourceRecord, letter: bytes, reason: Reason) -> Taken:
     """What follows from a record that is nobody's."""
-    return Taken(b"", record.stamp.received_at_ms, row=None, rest=letter, is_new=False, counted=(reason,))
+    return Taken(b"", record.stamp.received_at_ms, blob=None, rest=letter, is_new=False, counted=(reason,))
 
 
 class VisitorStep:
@@ -89,8 +89,8 @@ class VisitorStep:
             event = screen(record.key_text, record.value, record.stamp, self._policies.admission)
         except RejectedEvent as rejection:
             return refused(record, self._dead_letter(record, rejection), rejection.reason)
-        blob = state.value()
-        visitor = VisitorState.load(blob, self._policies)
+        before = state.value()
+        visitor = VisitorState.load(before, self._policies)
         rest = b""
         counted: tuple[str, ...] = (DUPLICATE,)
         try:
@@ -101,13 +101,18 @@ class VisitorStep:
             if isinstance(outcome, Admitted):
                 rest = pack_record(ITEM_HOP, event.item_id.encode(), encode_hop(Hop(outcome.fact, record.stamp)))
                 counted = (ADMITTED, LATE) if outcome.is_late else (ADMITTED,)
-        state.update(visitor.dump())
+        blob = visitor.dump()
+        state.update(blob)
         key, at_ms = event.visitor_id.encode(), record.stamp.received_at_ms
-        return Taken(key, at_ms, visitor.row, rest, blob is None, counted)
+        return Taken(key, at_ms, blob, rest, before is None, counted)
 
     def row_in(self, blob: bytes) -> Row:
         """The row of a state."""
         return VisitorState.load(blob, self._policies).row
+
+    def encoded_row(self, blob: bytes) -> bytes:
+        """The same as a changelog value."""
+        return encoded_row(blob)
 
     def _dead_letter(self, record: SourceRecord, rejection: RejectedEvent) -> bytes:
         stamp, detail = record.stamp, str(rejection)[:DETAIL_MAX]
@@ -144,14 +149,19 @@ class ItemStep:
     def take(self, raw: bytes, state: KeyedBytes) -> Taken:
         """Take one hop: the item's row, and nothing else."""
         hop = decode_hop(raw)
-        blob = state.value()
-        item = ItemState.load(blob, self._policies)
-        if blob is None:
+        before = state.value()
+        item = ItemState.load(before, self._policies)
+        if before is None:
             item.row.offsets.update(self._before)
         item.add(hop.fact, hop.stamp)
-        state.update(item.dump())
-        return Taken(hop.fact.item_id.encode(), hop.stamp.received_at_ms, item.row, b"", blob is None, ())
+        blob = item.dump()
+        state.update(blob)
+        return Taken(hop.fact.item_id.encode(), hop.stamp.received_at_ms, blob, b"", before is None, ())
 
     def row_in(self, blob: bytes) -> Row:
         """The row of a state."""
         return decode_row(blob)
+
+    def encoded_row(self, blob: bytes) -> bytes:
+        """The same as a changelog value."""
+        return blob

@@ -7,7 +7,7 @@ from domain.facts import Stamp
 from domain.merge import session_cells, stream_cells
 from domain.policies import AdmissionPolicy, BucketPolicy, Policies
 from domain.reference import LogRecord, admitted
-from domain.states import Admitted, Duplicate, ItemState, VisitorState, encode_row
+from domain.states import Admitted, Duplicate, ItemState, VisitorState, encode_row, encoded_row
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import encode
 from tests.builders import MINUTE_BUCKETS, START_MS, fact, interaction, record, stamp
@@ -94,6 +94,13 @@ def test_an_item_remembers_the_newest_offset_of_every_partition() -> None:
         state.add(fact(f"e{offset}"), Stamp(START_MS, partition, offset))
     assert state.row.offsets == {0: 5, 1: 9}
     assert ItemState.load(state.dump(), MINUTE_BUCKETS).row == state.row
+
+
+def test_the_row_that_is_cut_out_of_a_dumped_state_is_the_encoded_row() -> None:
+    state = new_visitor()
+    for number in range(3):
+        state.observe(interaction(f"e{number}", at_ms=START_MS + number), stamp(offset=number))
+        assert encoded_row(state.dump()) == encode_row(state.row)
 
 
 def test_live_records_are_admitted_whatever_was_imported() -> None:

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from domain.policies import DAY_MS, AdmissionPolicy, Policies
-from domain.states import decode_row, encode_row
+from domain.states import decode_row
 from schemas.errors import Reason
 from schemas.events import DeadLetter, InteractionEvent, decode, encode
 from schemas.topics import DEAD_LETTER_BYTES_MAX
@@ -28,7 +28,7 @@ from tests.unit.speed.job.keyed_memory import Memory
 
 def frame_of(step: VisitorStep | ItemStep, taken: Taken) -> list[tuple[int, bytes, bytes]]:
     """All that follows from a record when nothing is held back."""
-    row = b"" if taken.row is None else pack_record(step.row_tag, taken.key, encode_row(taken.row))
+    row = b"" if taken.blob is None else pack_record(step.row_tag, taken.key, step.encoded_row(taken.blob))
     return read_frame(row + taken.rest)
 
 
@@ -200,5 +200,5 @@ def test_a_new_item_includes_all_that_lies_before_the_job_and_its_own_offsets() 
     hop = Visitors().click(interaction(item="book"))[ITEM_HOP][1]
     step, memory = ItemStep(Policies(), {0: -1, 1: 7}), Memory()
     taken = step.take(hop, memory)
-    assert taken.row is not None
-    assert taken.row.offsets == {0: 0, 1: 7}
+    assert taken.blob is not None
+    assert step.row_in(taken.blob).offsets == {0: 0, 1: 7}
