@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from feast import FeatureStore
 from redis import Redis
 
+from domain.aggregates import ColumnType
 from domain.features import JOIN_KEYS, Entity
 from feature_repo.layout import EntityKeys
 from feature_repo.offline import TIMESTAMP_COLUMN, arrow_schema, offline_path
@@ -52,7 +53,13 @@ def read(store: FeatureStore, service: str, entity: Entity, key: str) -> dict[st
 def read_view(store: FeatureStore, view: View, key: str) -> dict[str, Any]:
     wanted = [f"{view.name}:{name}" for name, _ in view.columns]
     answer = store.get_online_features(wanted, [{view.join_key: key}]).to_dict()
-    return {name: answer[name][0] for name, _ in view.columns}
+    return {name: whole(answer[name][0], column_type) for name, column_type in view.columns}
+
+
+def whole(cell: Any, column_type: ColumnType) -> Any:
+    """Feast reads an empty inner list as None."""
+    is_nested = column_type in (ColumnType.INT_LISTS, ColumnType.STRING_LISTS)
+    return [member or [] for member in cell] if is_nested and cell is not None else cell
 
 
 def nothing(view: View) -> dict[str, Any]:
