@@ -26,6 +26,8 @@ from domain.manifests import published_cutoff_ms
 from infra.settings import Settings
 
 SETTLE_LIMIT_S: Final = 30.0
+LOGGED_MAX: Final = 10
+"""Lines a run: while a layer is away every row differs."""
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,9 @@ def report(found: Parity) -> None:
     """Log what is wrong. A visitor's id is personal, so that the line has a hash of the key."""
     if found.history_gaps:
         log.warning("history.gapped", extra={"keys": found.history_gaps})
-    for one in found.worst:
+    if found.mismatches:
+        log.error("parity.broken", extra={"mismatches": found.mismatches, "behind": found.behind, "rows": found.rows})
+    for one in found.worst[:LOGGED_MAX]:
         key_hash = sha256(one.key.encode()).hexdigest()[:16]
         both = {"expected": one.expected, "actual": one.actual}
         log.error("feature.differed", extra={"feature": one.feature, "key_hash": key_hash, **both})

@@ -67,6 +67,8 @@ class Unready:
 class Parity:
     """The outcome: rows and fields that were compared, fields that differ, and keys that could not be compared.
 
+    `behind` counts those among the mismatches that are a row which is absent, too old or of no run: while a layer is
+    away all of them are.
     `history_gaps` counts keys whose merged rows are too small because batch is late: the stream has dropped buckets
     that the batch row does not cover. They agree with what they claim, so that they are no mismatches. Nor are those
     of `incomplete` keys, whose rows name the features that they do not have whole.
@@ -75,6 +77,7 @@ class Parity:
     rows: int = 0
     fields: int = 0
     mismatches: int = 0
+    behind: int = 0
     unsettled: int = 0
     history_gaps: int = 0
     incomplete: int = 0
@@ -91,6 +94,7 @@ class Parity:
         elif judged.is_in_motion and not is_at_rest:
             self.unsettled += 1
         else:
+            self.behind += 1
             self._add_mismatches([judged.reason])
 
     def _add_mismatches(self, mismatches: list[Mismatch]) -> None:

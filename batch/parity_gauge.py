@@ -10,6 +10,7 @@ from typing import Final
 
 from batch.parity_findings import Parity
 from infra.metrics import (
+    PARITY_BEHIND,
     PARITY_HISTORY_GAPS,
     PARITY_INCOMPLETE,
     PARITY_LAST_RUN,
@@ -46,6 +47,7 @@ def gauge(compare_once: Callable[[], Parity]) -> None:
         return
     PARITY_ROWS.inc(found.rows)
     PARITY_MISMATCHES.set(found.mismatches)
+    PARITY_BEHIND.set(found.behind)
     PARITY_UNSETTLED.set(found.unsettled)
     PARITY_HISTORY_GAPS.set(found.history_gaps)
     PARITY_INCOMPLETE.set(found.incomplete)

@@ -137,6 +137,7 @@ ARCHIVER_DEAD_LETTERS: Final = _with_all(
 # --- parity: stored features against a recomputation from the log ---
 PARITY_ROWS: Final = Counter("firth_parity_rows_total", "Rows compared.")
 PARITY_MISMATCHES: Final = Gauge("firth_parity_mismatched_fields", "Fields that differed in the last run. 0 is good.")
+PARITY_BEHIND: Final = Gauge("firth_parity_behind_rows", "Rows among the mismatches that are absent or behind.")
 PARITY_UNSETTLED: Final = Gauge("firth_parity_unsettled_rows", "Rows that the last run could not compare yet.")
 PARITY_HISTORY_GAPS: Final = Gauge(
     "firth_parity_history_gap_rows", "Rows that lack what the stream let go before batch covered it, in the last run."

@@ -119,6 +119,7 @@ def test_a_row_that_is_absent_is_a_mismatch() -> None:
     log = [record_of(0)]
     found = parity(StoresInMemory(POLICIES), log, is_at_rest=False)
     assert [(one.feature, one.key) for one in found.worst] == [("recent_offsets", "ada"), ("recent_offsets", "i")]
+    assert (found.mismatches, found.behind) == (2, 2)
 
 
 def test_a_row_that_is_behind_is_a_mismatch() -> None:

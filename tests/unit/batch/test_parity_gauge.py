@@ -23,9 +23,10 @@ def shown(name: str) -> float:
 
 def test_a_run_is_shown_whole() -> None:
     rows_before, started_s = shown("firth_parity_rows_total"), time.time()
-    gauge(lambda: Parity(rows=7, fields=70, mismatches=3, unsettled=2, history_gaps=1, incomplete=4))
+    gauge(lambda: Parity(rows=7, fields=70, mismatches=3, behind=2, unsettled=2, history_gaps=1, incomplete=4))
     assert shown("firth_parity_rows_total") == rows_before + 7
     assert shown("firth_parity_mismatched_fields") == 3
+    assert shown("firth_parity_behind_rows") == 2
     assert shown("firth_parity_unsettled_rows") == 2
     assert shown("firth_parity_history_gap_rows") == 1
     assert shown("firth_parity_incomplete_rows") == 4
@@ -82,7 +83,8 @@ def test_a_mismatch_is_logged_with_feature_and_both_values_and_without_the_visit
     found = Parity(mismatches=1, history_gaps=2, worst=[Mismatch("interactions", "ada", 3, 4)])
     with caplog.at_level(logging.INFO):
         report(found)
-    gapped, differed = caplog.records
+    gapped, broken, differed = caplog.records
+    assert (broken.levelname, vars(broken)["mismatches"]) == ("ERROR", 1)
     assert (gapped.levelname, vars(gapped)["keys"]) == ("WARNING", 2)
     said = vars(differed)
     assert (differed.levelname, said["feature"], said["expected"], said["actual"]) == ("ERROR", "interactions", 3, 4)
