@@ -33,12 +33,14 @@ Say = Callable[[str], None]
 
 
 def environment(folder: Path, period_s: int) -> dict[str, str]:
-    """The variables of an instance of its own, with short buckets and a low bar for floods."""
+    """The variables of an instance of its own: short buckets, a low bar for floods, and a horizon so near that what a
+    rebuild reads of a long run is not all of it."""
     return choose_free_ports(random.Random()) | {
         "FIRTH_STATE_DIR": str(folder),
         "FIRTH_POLICIES__BUCKET__PERIOD_MS": str(period_s * 1_000),
         "FIRTH_POLICIES__SESSION__GAP_MS": "10000",
-        "FIRTH_POLICIES__TIMELINE__HORIZON_MS": "1800000",
+        "FIRTH_POLICIES__TIMELINE__HORIZON_MS": "120000",
+        "FIRTH_POLICIES__ADMISSION__FUTURE_MAX_MS": "60000",
         "FIRTH_POLICIES__ADMISSION__ADMITTED_MAX": "40",
         "FIRTH_BATCH__CLOSING_GRACE_MS": "2000",
         "FIRTH_BATCH__ARCHIVE_INTERVAL_MS": "500",
