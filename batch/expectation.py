@@ -49,10 +49,11 @@ class KeyLog:
                 newest[stamp.partition] = stamp
         return newest
 
-    def first_received_at_ms(self) -> int | None:
-        """When the oldest fact or impression was received; None without either."""
-        stamps = [*(stamp for _, stamp in self.facts), *(shown.stamp for shown in self.shown)]
-        return min((stamp.received_at_ms for stamp in stamps), default=None)
+    def is_known_below(self, key: str, cutoff_ms: int) -> bool:
+        """Whether batch has a row of this key at a cutoff: for a fact, or for a slate that counts as showing it."""
+        if any(stamp.received_at_ms < cutoff_ms for _, stamp in self.facts):
+            return True
+        return key in impression_counts(self.shown, (), cutoff_ms)
 
     def received_at_ms(self, offsets: Offsets) -> int:
         """When the newest record was received that these offsets include; 0 without one."""

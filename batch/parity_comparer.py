@@ -142,10 +142,11 @@ class Comparer:
         """Whether the key's batch row is absent, of an older run than the published one, or of none that can be."""
         cutoff_ms, period_ms = row["cutoff_ms"], self._policies.bucket.period_ms
         if cutoff_ms is None:
-            published_ms, first_ms = self._seen_ms[key[0]], one.first_received_at_ms()
-            if first_ms is None or first_ms >= published_ms:
+            published_ms = self._seen_ms[key[0]]
+            if not one.is_known_below(key[1], published_ms):
                 return None
-            is_in_motion = first_ms >= self._owed.published_ms  # a publish that is on its way may bring the row yet
+            # A publish that is on its way may bring the row yet.
+            is_in_motion = not one.is_known_below(key[1], self._owed.published_ms)
             return Unready(Mismatch("cutoff_ms", key[1], published_ms, None), is_in_motion)
         if cutoff_ms % period_ms or not self._owed.published_ms <= cutoff_ms <= self._owed.cutoff_max_ms:
             right_ms = self._owed.published_ms or self._policies.bucket.start_of(cutoff_ms)

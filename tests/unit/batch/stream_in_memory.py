@@ -141,9 +141,10 @@ class LogInMemory:
         self._impressions = impressions
 
     def keys(self) -> dict[Entity, list[str]]:
+        shown = {item for one in self._impressions for item in one.event.items}
         return {
             "visitor": sorted({one.event.visitor_id for one in self.records}),
-            "item": sorted({one.event.item_id for one in self.records}),
+            "item": sorted({one.event.item_id for one in self.records} | shown),
         }
 
     def read(self, keys: Sequence[Key]) -> dict[Key, KeyLog]:

@@ -104,6 +104,23 @@ def test_a_click_that_batch_did_not_see() -> None:
 # --- what is not a fault ---
 
 
+def test_an_item_that_only_a_repeated_slate_shows_has_no_batch_row() -> None:
+    log, stores, owed = visits(), stored(visits()), Owed(published_ms=CUTOFF_MS)
+    book, pen = (
+        ImpressionEvent(
+            slate_id="s1", visitor_id="ada", items=(item,), shown_at_ms=START_MS, policy="p", arm="a",
+            propensities=(1.0,), model_version="m", degraded=(),
+        )
+        for item in ("book", "pen")
+    )  # fmt: skip
+    book_first = (ImpressionRecord(book, stamp(offset=1)), ImpressionRecord(pen, stamp(offset=2)))
+    pen_first = (ImpressionRecord(book, stamp(offset=2)), ImpressionRecord(pen, stamp(offset=1)))
+    stores.publish(log, CUTOFF_MS, book_first)
+    assert parity(stores, log, owed=owed, impressions=book_first).mismatches == 0
+    stores.publish(log, CUTOFF_MS, pen_first)
+    assert both(parity(stores, log, owed=owed, impressions=pen_first), "cutoff_ms", "pen") == (CUTOFF_MS, None)
+
+
 SHORT = Policies(bucket=BucketPolicy(period_ms=PERIOD_MS, kept=3, dedup=1))
 SILENCE_MS = 7 * PERIOD_MS
 
