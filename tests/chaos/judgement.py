@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing, suppress
@@ -74,6 +75,7 @@ def judge(settings: Settings, ledger: Ledger) -> Verdict:
     check_lake(verdict, rows, {place: event.event_id for place, event in found.screened.items()})
     check_events(verdict, rows, ledger.event_ids)
     check_letters(verdict, letters, found, {one.place: one for one in log})
+    check_live(verdict, (settings.logs_dir / "parity.log").read_text().splitlines())
     shown = read_topic(settings, IMPRESSIONS.named(prefix).name)
     verdict.facts["impressions"] = len(shown)
     check_log(verdict, shown, ledger.shown)
@@ -81,6 +83,18 @@ def judge(settings: Settings, ledger: Ledger) -> Verdict:
         verdict, lake_rows(settings, impressions.IMPRESSIONS, "slate_id"), screened_slates(shown), "impression_rows"
     )
     return verdict
+
+
+def check_live(verdict: Verdict, lines: Iterable[str]) -> None:
+    """What the gauge of parity has found in the storm: rows may be behind then, but no field may differ."""
+    told = [json.loads(line) for line in lines if '"parity.broken"' in line]
+    verdict.facts["gauge_behind"] = len(told)
+    verdict.refuse("comparisons under fire found fields that differ", [one for one in told if differing(one)])
+
+
+def differing(told: dict[str, Any]) -> int:
+    """Fields that differ, without rows that are absent or too old."""
+    return int(told["mismatches"]) - int(told["behind"])
 
 
 def lake_rows(settings: Settings, layout: Layout[Any], name: str) -> list[tuple[Place, str]]:

@@ -46,6 +46,7 @@ def environment(folder: Path, period_s: int) -> dict[str, str]:
         "FIRTH_BATCH__ARCHIVE_INTERVAL_MS": "500",
         "FIRTH_BATCH__SPARK_MEMORY": "1g",
         "FIRTH_FLINK__CHECKPOINT_INTERVAL_MS": "2000",
+        "FIRTH_PARITY__EVERY_S": "15",
     }
 
 

@@ -20,6 +20,7 @@ from tests.chaos.judgement import (
     check_events,
     check_lake,
     check_letters,
+    check_live,
     check_log,
     check_reasons,
     screened_slates,
@@ -162,6 +163,15 @@ def test_the_slates_that_must_be_in_the_lake_are_those_that_were_sent_whole() ->
     log = [RawRecord((0, offset), START_MS, one.key, one.value) for offset, one in enumerate(sent)]
     assert screened_slates(log).keys() == {(0, offset) for offset, one in enumerate(sent) if one.reason is None}
     assert len(screened_slates(log)) < len(log)
+
+
+def test_a_field_that_differed_under_fire_is_found_and_a_row_that_was_behind_is_not() -> None:
+    verdict = Verdict()
+    behind = '{"event": "parity.broken", "mismatches": 2, "behind": 2}'
+    check_live(verdict, ["no JSON", behind])
+    assert verdict.complaints == []
+    check_live(verdict, [behind, '{"event": "parity.broken", "mismatches": 3, "behind": 2}'])
+    assert "1 comparisons under fire found fields that differ" in verdict.complaints[0]
 
 
 def test_a_torn_letter_is_found() -> None:
