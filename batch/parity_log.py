@@ -37,9 +37,11 @@ class LakeLog:
         self._slates = Lake.open(settings.impressions_dir, settings.policies.bucket, IMPRESSIONS)
 
     def keys(self) -> dict[Entity, list[str]]:
-        found = self._lake.read(["visitor_id", "item_id"])
-        visitors, items = (set(pc.unique(found[f"{entity}_id"]).to_pylist()) for entity in ENTITIES)
-        for shown in self._slates.batches(["items"], ds.field(PARTITION_COLUMN) < FOREVER_MS):
+        everything, visitors, items = ds.field(PARTITION_COLUMN) < FOREVER_MS, set[str](), set[str]()
+        for acted in self._lake.batches(["visitor_id", "item_id"], everything):
+            visitors.update(pc.unique(acted["visitor_id"]).to_pylist())
+            items.update(pc.unique(acted["item_id"]).to_pylist())
+        for shown in self._slates.batches(["items"], everything):
             items.update(pc.unique(pc.list_flatten(shown["items"])).to_pylist())
         return {"visitor": sorted(visitors), "item": sorted(items)}
 
