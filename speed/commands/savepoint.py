@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from infra.processes.readiness import every_task_runs
 from infra.settings import Settings
 from schemas.errors import DependencyError
 from speed.commands.flink import FlinkClient
@@ -50,6 +51,7 @@ def take(flink: FlinkClient, settings: Settings, *, limit_s: float) -> Path:
     if identity is not None:  # the job's own word: our settings may be others by now
         write_identity(folder, identity)
     remember(folder, recall(folders.checkpoints))
+    flink.await_answer("/jobs/overview", lambda overview: every_task_runs(overview) or None, limit_s)
     job = flink.job()
     asked = {"target-directory": f"file://{folder}", "cancel-job": False}
     trigger = flink.ask("POST", f"/jobs/{job.id}/savepoints", asked)["request-id"]
