@@ -41,12 +41,16 @@ class KeyLog:
         if record.event.slate_id is not None:
             self.responses.append(record)
 
-    def newest(self) -> dict[int, Stamp]:
-        """Per partition the newest live fact."""
-        newest: dict[int, Stamp] = {}
+    def newest_offsets(self, since_ms: int, within: Offsets | None = None) -> dict[int, int]:
+        """Per partition the newest live fact of those received since an instant, and of those within offsets."""
+        newest: dict[int, int] = {}
         for _, stamp in self.facts:
-            if stamp.partition >= 0 and stamp.offset > getattr(newest.get(stamp.partition), "offset", -1):
-                newest[stamp.partition] = stamp
+            if (
+                stamp.partition >= 0
+                and stamp.received_at_ms >= since_ms
+                and (within is None or is_within(stamp, within))
+            ):
+                newest[stamp.partition] = max(stamp.offset, newest.get(stamp.partition, -1))
         return newest
 
     def is_known_below(self, key: str, cutoff_ms: int) -> bool:

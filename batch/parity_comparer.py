@@ -28,7 +28,6 @@ from batch.expectation import (
     reaches,
 )
 from batch.parity_findings import Comparison, Mismatch, Parity, Unready
-from domain.facts import Stamp
 from domain.features import GENERATION, Entity, column_names, stream_view_columns
 from domain.merge import Cells
 from domain.policies import Policies
@@ -50,6 +49,9 @@ class Log(Protocol):
 
     def keys(self) -> dict[Entity, list[str]]:
         """Every visitor and item."""
+
+    def held(self) -> Offsets:
+        """Per partition the newest live offset that it holds."""
 
     def read(self, keys: Sequence[Key]) -> dict[Key, KeyLog]:
         """The logs of these keys at least; an empty one for a key that the log does not know."""
@@ -102,11 +104,11 @@ class Comparer:
 
     def run(self, keys: Sequence[Key], *, is_at_rest: bool, limit_s: float) -> Parity:
         """Compare these keys."""
-        newest = {key: one.newest() for key, one in self._log.read(keys).items()}
+        held = self._log.held()
         found, pending, deadline = Parity(), list(keys), time.monotonic() + limit_s
         while pending:
             is_last = time.monotonic() >= deadline
-            judged = self._judge_all(self._read_rows(pending), newest)
+            judged = self._judge_all(self._read_rows(pending), held)
             pending = []
             for key, judgement in judged.items():
                 if is_last or _is_final(key, judgement):
@@ -124,16 +126,14 @@ class Comparer:
             rows.update({(entity, key): row for key, row in found.items()})
         return rows
 
-    def _judge_all(
-        self, rows: Mapping[Key, Cells], newest: Mapping[Key, Mapping[int, Stamp]]
-    ) -> dict[Key, Comparison | Unready]:
+    def _judge_all(self, rows: Mapping[Key, Cells], held: Offsets) -> dict[Key, Comparison | Unready]:
         self._log.catch_up(_newest_offsets(rows.values()))
         logs = self._log.read(list(rows))
         for (entity, _), row in rows.items():  # over all passes: the rows that tell it are pending in the first alone
             self._seen_ms[entity] = max(self._seen_ms[entity], row["cutoff_ms"] or 0)
         return {
             key: self._unpublished(key, row, logs[key])
-            or self._behind(key, row, newest[key], logs[key])
+            or self._behind(key, row, logs[key], held)
             or self._compared(key, row, logs[key])
             for key, row in rows.items()
         }
@@ -153,18 +153,18 @@ class Comparer:
             return Unready(Mismatch("cutoff_ms", key[1], right_ms, cutoff_ms), is_in_motion=False)
         return None
 
-    def _behind(self, key: Key, row: Cells, newest: Mapping[int, Stamp], one: KeyLog) -> Unready | None:
+    def _behind(self, key: Key, row: Cells, one: KeyLog, held: Offsets) -> Unready | None:
         """Whether a stream row is absent, or below what the log held when the comparison began."""
         since_ms = max(self._owed.stream_since_ms, row["cutoff_ms"] or 0)  # what is older, batch covers
         offsets = offsets_of("recent", row)
-        if not reaches(offsets, needed := _received_since(newest, since_ms)):
+        if not reaches(offsets, needed := one.newest_offsets(since_ms, held)):
             return Unready(Mismatch("recent_offsets", key[1], needed, offsets), is_in_motion=False)
         if key[0] == "item":
-            if not reaches(offsets, needed := _received_since(one.newest(), since_ms)):
+            if not reaches(offsets, needed := one.newest_offsets(since_ms)):
                 return Unready(Mismatch("recent_offsets", key[1], needed, offsets), is_in_motion=True)
             return None
         offsets = offsets_of("session", row)
-        if not reaches(offsets, needed := _received_since(newest, self._owed.stream_since_ms)):
+        if not reaches(offsets, needed := one.newest_offsets(self._owed.stream_since_ms, held)):
             return Unready(Mismatch("session_offsets", key[1], needed, offsets), is_in_motion=False)
         return None
 
@@ -217,11 +217,6 @@ def offsets_of(prefix: str, row: Cells) -> Offsets:
 def _is_final(key: Key, judged: Comparison | Unready) -> bool:
     """Whether to look no more. Records reach an item on several ways, so that one which differs may yet settle."""
     return isinstance(judged, Comparison) and (key[0] == "visitor" or not judged.mismatches)
-
-
-def _received_since(newest: Mapping[int, Stamp], since_ms: int) -> dict[int, int]:
-    """Kafka's timestamps do not decrease within a partition, so that its newest record is the last to be received."""
-    return {partition: stamp.offset for partition, stamp in newest.items() if stamp.received_at_ms >= since_ms}
 
 
 def _uncovered(entity: Entity, row: Cells, claim: Claim) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -31,7 +31,8 @@ class LakeLog:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._topic = INTERACTIONS.named(settings.kafka.topic_prefix).name
+        topic = INTERACTIONS.named(settings.kafka.topic_prefix)
+        self._topic, self._partitions = topic.name, topic.partitions
         archive_to_end(settings)
         self._lake = Lake.open(settings.lake_dir, settings.policies.bucket)
         self._slates = Lake.open(settings.impressions_dir, settings.policies.bucket, IMPRESSIONS)
@@ -44,6 +45,9 @@ class LakeLog:
         for shown in self._slates.batches(["items"], everything):
             items.update(pc.unique(pc.list_flatten(shown["items"])).to_pylist())
         return {"visitor": sorted(visitors), "item": sorted(items)}
+
+    def held(self) -> Offsets:
+        return {partition: offset - 1 for partition, offset in self._progress(range(self._partitions)).items()}
 
     def read(self, keys: Sequence[Key]) -> dict[Key, KeyLog]:
         visitors, items = ([key for of, key in keys if of == entity] for entity in ENTITIES)
@@ -62,8 +66,12 @@ class LakeLog:
 
     def _holds(self, offsets: Offsets) -> bool:
         self._lake.refresh()
-        archived = {partition: self._lake.progress(offset_mark(self._topic, partition)) or 0 for partition in offsets}
+        archived = self._progress(offsets)
         return all(archived[partition] > offset for partition, offset in offsets.items())
+
+    def _progress(self, partitions: Iterable[int]) -> Offsets:
+        """The next offset to archive."""
+        return {number: self._lake.progress(offset_mark(self._topic, number)) or 0 for number in partitions}
 
 
 def _texts(keys: Sequence[str]) -> pa.Array:

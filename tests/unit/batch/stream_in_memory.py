@@ -147,6 +147,12 @@ class LogInMemory:
             "item": sorted({one.event.item_id for one in self.records} | shown),
         }
 
+    def held(self) -> Offsets:
+        found: dict[int, int] = {}
+        for one in self.records:
+            found[one.stamp.partition] = max(one.stamp.offset, found.get(one.stamp.partition, -1))
+        return found
+
     def read(self, keys: Sequence[Key]) -> dict[Key, KeyLog]:
         return key_logs(self.records, keys, self._policies, self._impressions)
 
