@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from batch.features.parts import Part
-from batch.features.quantities import integer, is_of, keys_of, quantity_of, saturating_sum
+from batch.features.quantities import by_key, integer, is_of, quantity_of, saturating_sum
 from domain.aggregates import DecayedSum, Histogram, Sum
 from domain.aggregates.decay import factor, weights_by_minute
 from domain.aggregates.sums import INT64_MAX, saturated
@@ -77,10 +77,7 @@ def _cells_of(number: int, aggregate: Cellular, policy: BucketPolicy) -> Column:
         feature = F.lit(number).cast("int").alias("feature")
         return F.struct(feature, key.alias("key"), amount.alias("amount"))
 
-    if isinstance(aggregate, Histogram):
-        cells = F.transform(keys_of(aggregate.key), cell)
-    else:
-        cells = F.array(cell(F.lit("")))
+    cells = by_key(aggregate.key, cell) if isinstance(aggregate, Histogram) else F.array(cell(F.lit("")))
     counts = is_of(inner.kinds) & (amount != 0)
     return F.when(counts, cells.cast(CELL_TYPE)).otherwise(F.array().cast(CELL_TYPE))
 

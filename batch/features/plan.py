@@ -1,8 +1,8 @@
 """The catalogue compiled to one Spark plan an entity: the rows of `visitor_history` and `item_profile`.
 
-Facts are shuffled by entity once, and each kind of aggregate is compiled for all features that use it together. A new
-feature in the catalogue needs no change here; a new kind of aggregate needs a section, and stops the build until it
-has one.
+Facts are partitioned by entity, and each kind of aggregate is compiled for all features that use it together: what is
+shuffled does not grow with the catalogue (visitors nothing, items the few columns of each section). A new feature in
+the catalogue needs no change here; a new kind of aggregate needs a section, and stops the build until it has one.
 """
 
 from __future__ import annotations
@@ -83,13 +83,16 @@ def total_rows(
     for part in parts:
         if not isinstance(part.aggregate, (*SCALARS, *CELLS, *BUCKETS, *RANKS)):
             raise UncompiledAggregate(part)
-    rows = scalar_totals(key, by_key, _made_of(parts, SCALARS))
+    sections = []
     if cells := _made_of(parts, CELLS):
-        rows = rows.join(cell_totals(key, by_key, cells, policy, span_ms), key, "left")
+        sections.append(cell_totals(key, by_key, cells, policy, span_ms))
     if buckets := _made_of(parts, BUCKETS):
-        rows = rows.join(bucket_totals(key, by_key, buckets, policy), key, "left")
+        sections.append(bucket_totals(key, by_key, buckets, policy))
     if ranks := _made_of(parts, RANKS):
-        rows = rows.join(ranked_totals(key, by_key, ranks), key, "left")
+        sections.append(ranked_totals(key, by_key, ranks))
+    rows = scalar_totals(key, by_key, _made_of(parts, SCALARS))
+    for section in sections:  # all are partitioned by the key, so that a merge moves nothing; a broadcast would
+        rows = rows.join(section.hint("merge"), key, "left")
     return rows.select(key, *(column for feature in features for column in _whole(feature)))
 
 

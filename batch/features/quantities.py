@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from pyspark.sql import Column
@@ -37,17 +38,20 @@ def quantity_of(quantity: Quantity) -> Column:
             assert_never(quantity)
 
 
-def keys_of(key: Key) -> Column:
-    """The keys under which a fact is counted, as an array."""
+def by_key(key: Key, made_of: Callable[[Column], Column]) -> Column:
+    """An array of what is made of each key of a fact, by `domain.quantities.keys_of`.
+
+    Only where a fact may have several keys Spark is given a function, which it does not compile.
+    """
     match key:
         case "kind":
-            return F.array("kind")
+            return F.array(made_of(F.col("kind")))
         case "category":
-            return F.array_distinct("categories")
+            return F.transform(F.array_distinct("categories"), made_of)
         case "local_hour":
-            return F.array(_local_hour())
+            return F.array(made_of(_local_hour()))
         case "local_weekday_hour":
-            return F.array(F.concat_ws("-", _local_weekday().cast("string"), _local_hour()))
+            return F.array(made_of(F.concat_ws("-", _local_weekday().cast("string"), _local_hour())))
         case _:
             assert_never(key)
 

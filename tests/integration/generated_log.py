@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 from batch.lake.interactions import HISTORY_PARTITION, INTERACTIONS
 from batch.lake.table import Lake
@@ -37,20 +39,38 @@ def generated_log(seed: int, *, records: int = 900, buckets: int = 9) -> list[Lo
         else:
             bucket = 40 + min(int(random.expovariate(0.4)), buckets)
         visitor = "robot" if random.random() < 0.15 else f"v{random.randrange(25)}"
-        log.append(_record(random, visitor, HISTORY_PARTITION if history else offset % 2, offset, bucket))
-    for offset, bucket in enumerate((*REGULARS_BUCKETS, *REGULARS_BUCKETS[::3]), start=records):
-        log.append(_record(random, "regular", HISTORY_PARTITION, offset, bucket))
+        partition = HISTORY_PARTITION if history else offset % 2
+        log.append(_record(random, visitor, f"i{int(random.expovariate(0.2))}", Place(partition, offset, bucket)))
+    for offset, (visitor, item, bucket) in enumerate(_beyond_the_bounds(), start=records):
+        log.append(_record(random, visitor, item, Place(HISTORY_PARTITION, offset, bucket)))
     return log
 
 
-def _record(random: Random, visitor: str, partition: int, offset: int, bucket: int) -> LogRecord:
-    received_at_ms = START_MS + bucket * PERIOD_MS + random.randrange(PERIOD_MS)
+def _beyond_the_bounds() -> Iterator[tuple[str, str, int]]:
+    """(visitor, item, bucket): more buckets, items and visitors than the totals of one entity keep."""
+    for bucket in (*REGULARS_BUCKETS, *REGULARS_BUCKETS[::3]):
+        yield "regular", "hit", bucket
+    for number in range(70):
+        yield f"crowd{number}", "hit", number % 4
+        yield "collector", f"rare{number}", number % 4
+
+
+class Place(NamedTuple):
+    """Where a record stands in the log."""
+
+    partition: int
+    offset: int
+    bucket: int
+
+
+def _record(random: Random, visitor: str, item: str, place: Place) -> LogRecord:
+    received_at_ms = START_MS + place.bucket * PERIOD_MS + random.randrange(PERIOD_MS)
     kind = random.choice(KINDS)
-    ago_ms = 0 if partition < 0 else random.choice((0, 5, 1_000, 10_000_000))
+    ago_ms = 0 if place.partition < 0 else random.choice((0, 5, 1_000, 10_000_000))
     event = interaction(
-        f"e{random.randrange(12)}" if random.random() < 0.3 else f"unique{offset}",
+        f"e{random.randrange(12)}" if random.random() < 0.3 else f"unique{place.offset}",
         visitor=visitor,
-        item="hit" if visitor == "regular" else f"i{int(random.expovariate(0.2))}",
+        item=item,
         kind=kind,
         at_ms=0 if random.random() < 0.02 else received_at_ms - ago_ms,  # 0: an hour west of UTC, the year is 1969
         value=random.choice((*_VALUES.get(kind, ()), None, 0.0, 2.5, 0.0000005, 0.0000015, -19.99, 1e9 / 3)),
@@ -58,7 +78,7 @@ def _record(random: Random, visitor: str, partition: int, offset: int, bucket: i
         personalise=random.random() > 0.1,
         context=_context(random, visitor),
     )
-    return LogRecord(event, Stamp(received_at_ms, partition, offset))
+    return LogRecord(event, Stamp(received_at_ms, place.partition, place.offset))
 
 
 _VALUES: dict[str, tuple[float, ...]] = {
