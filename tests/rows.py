@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from domain.features import Entity, column_names, features_of
+from domain.features import GENERATION, Entity, batch_only_of, column_names, features_of
 from domain.merge import stream_cells
 from domain.policies import DAY_MS, Policies
 from domain.reference import totals
@@ -13,7 +13,8 @@ from domain.states import ItemState, Row, VisitorState
 from tests.builders import START_MS, fact, interaction, stamp
 
 POLICIES = Policies()
-KINDS = ("view", "cart", "purchase", "like")
+KINDS = ("view", "cart", "purchase", "like", "play", "rating")
+VALUES = {"purchase": 19.99, "play": 90_000.5, "rating": 4.5}
 
 
 def day_events(days: Iterable[int], *, each: int = 3) -> list[tuple[str, dict[str, Any]]]:
@@ -23,6 +24,7 @@ def day_events(days: Iterable[int], *, each: int = 3) -> list[tuple[str, dict[st
             f"e{day}-{number}",
             {
                 "kind": KINDS[number % len(KINDS)],
+                "value": VALUES.get(KINDS[number % len(KINDS)]),
                 "item": f"item-{number}",
                 "categories": (f"c{day % 3}",),
                 "at_ms": START_MS + day * DAY_MS + number * 60_000,
@@ -61,8 +63,10 @@ def history_cells(entity: Entity, *, days: Iterable[int], each: int = 3) -> dict
         fact(event_id, received_at_ms=fields["at_ms"], **fields) for event_id, fields in day_events(covered, each=each)
     ]
     found = totals(entity, facts, POLICIES)
-    cells: dict[str, Any] = {"cutoff_ms": START_MS + (max(covered) + 1) * DAY_MS}
+    cells: dict[str, Any] = {"cutoff_ms": START_MS + (max(covered) + 1) * DAY_MS, "history_generation": GENERATION}
     for feature in features_of(entity):
         packed = feature.aggregate.pack_total(found[feature.name])
         cells.update(zip(column_names(feature.total_columns()), packed, strict=True))
+    for counted in batch_only_of(entity):
+        cells.update({name: 100 // 10**at for at, name in enumerate(column_names(counted.total_columns()))})
     return cells

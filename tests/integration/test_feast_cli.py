@@ -18,7 +18,7 @@ from domain.merge import session_cells
 from feature_repo.__main__ import main
 from feature_repo.layout import EntityKeys
 from feature_repo.store import REPOSITORY, configuration
-from feature_repo.views import MERGED_VIEWS, STORED_VIEWS, VISITOR_RECENT, VISITOR_SESSION
+from feature_repo.views import MERGED_VIEWS, REQUEST_CONTEXT, STORED_VIEWS, VISITOR_RECENT, VISITOR_SESSION
 from infra.settings import CassandraSettings, RedisSettings, Settings
 from tests.integration.feast_rows import FEAST, TIMEOUT_S, environment, run
 from tests.rows import POLICIES, recent_cells, visitor_row
@@ -45,7 +45,7 @@ def test_apply_registers_every_view_without_a_warning(
     listed = run(module_settings, FEAST, "-f", file, "feature-views", "list")
     assert listed.returncode == 0, listed.stderr
     names = {line.split()[0] for line in listed.stdout.splitlines()[1:]}
-    assert names == {view.name for view in (*STORED_VIEWS, *MERGED_VIEWS)}
+    assert names == {REQUEST_CONTEXT, *(view.name for view in (*STORED_VIEWS, *MERGED_VIEWS))}
 
 
 def test_get_online_features_shows_the_session_and_the_merged_profile(
@@ -59,7 +59,8 @@ def test_get_online_features_shows_the_session_and_the_merged_profile(
         for view, row_cells in cells:
             key = EntityKeys(module_settings.feast.project, view.join_key).key("ada")
             redis.hset(key, items=view.layout().encode(row_cells, 1))
-    wanted = ("visitor_session:session_length", "visitor_profile:interactions", "visitor_profile:kinds_keys")
+    finished = ("interactions", "kinds_keys", "kinds_7d_values", "rating_mean", "seen_items_items", "incomplete")
+    wanted = ("visitor_session:session_length", *(f"visitor_profile:{name}" for name in finished))
     options = [option for name in wanted for option in ("-f", name)]
     answer = run(module_settings, FEAST, "-f", applied[0], "get-online-features", "-e", "visitor_id=ada", *options)
     assert answer.returncode == 0, answer.stderr
@@ -68,6 +69,10 @@ def test_get_online_features_shows_the_session_and_the_merged_profile(
         "session_length": [session["session_length"]],
         "interactions": [6],
         "kinds_keys": [["cart", "purchase", "view"]],
+        "kinds_7d_values": [[2, 2, 2]],
+        "rating_mean": [None],
+        "seen_items_items": [["item-0", "item-1", "item-2"]],
+        "incomplete": [[]],
     }
 
 

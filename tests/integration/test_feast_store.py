@@ -56,7 +56,7 @@ def store(
 
 
 def test_the_sdk_reads_what_the_feature_writer_wrote(store: FeatureStore, module_settings: Settings) -> None:
-    row = visitor_row(days=(1, 2, 3))
+    row = visitor_row(days=(1, 2, 3), each=6)
     session = session_cells(row, POLICIES)
     assert session is not None
     write_as_the_writer(module_settings, VISITOR_SESSION, "ada", session)
@@ -68,7 +68,7 @@ def test_the_sdk_reads_what_the_feature_writer_wrote(store: FeatureStore, module
 def test_materialised_parquet_is_read_by_the_sdk_and_by_the_layout(
     store: FeatureStore, module_settings: Settings
 ) -> None:
-    rows = {f"item-{days}": history_cells("item", days=range(days)) for days in (1, 2, 3)}
+    rows = {f"item-{days}": history_cells("item", days=range(days), each=6) for days in (1, 2, 3)}
     write_parquet(module_settings, ITEM_PROFILE, rows)
     materialize(store, [ITEM_PROFILE.name])
     for key, cells in rows.items():
@@ -116,12 +116,37 @@ def test_the_merged_view_equals_the_rule_and_the_naive_reference(
 
 
 def test_the_items_service_merges_profile_and_trend(store: FeatureStore, module_settings: Settings) -> None:
-    history, recent = history_cells("item", days=range(2)), recent_cells("item", item_row(days=range(4)))
+    history, recent = (
+        history_cells("item", days=range(2), each=6),
+        recent_cells("item", item_row(days=range(4), each=6)),
+    )
     write_parquet(module_settings, ITEM_PROFILE, {"book": history})
     materialize(store, [ITEM_PROFILE.name])
     write_as_the_writer(module_settings, ITEM_TREND, "book", recent)
-    assert read(store, "item_v1", "item", "book") == merge_cells("item", history, recent)
-    assert [name for name, _ in ITEM_STATS.columns] == list(merge_cells("item", history, recent))
+    stats = read(store, "item_v1", "item", "book")
+    assert stats == merge_cells("item", history, recent)
+    assert [name for name, _ in ITEM_STATS.columns] == list(stats)
+    facts = [fact(event_id, received_at_ms=one["at_ms"], **one) for event_id, one in day_events(range(4), each=6)]
+    counts = {name: history[f"history_{name}"] for name in ("shown", "clicked", "converted")}
+    naive = merged_values("item", facts, stats["as_of_ms"], POLICIES, counts)
+    assert {name: stats[name] for name in naive} == naive
+
+
+def test_a_value_that_has_nothing_to_go_by_is_null_beside_one_that_has(
+    store: FeatureStore, module_settings: Settings
+) -> None:
+    for visitor, each in (("rates", 6), ("never-rates", 3)):
+        cells = recent_cells("visitor", visitor_row(days=(1,), each=each))
+        write_as_the_writer(module_settings, VISITOR_RECENT, visitor, cells)
+    names = ("rating_mean", "recency_ms", "watch_weekdays", "recent_watches_items", "incomplete")
+    for asked in (["rates", "never-rates", "unknown"], ["never-rates", "unknown"], ["unknown"]):
+        keys = [{"visitor_id": visitor} for visitor in asked]
+        answer = store.get_online_features([f"visitor_profile:{name}" for name in names], keys).to_dict()
+        expected = {"rates": (4.5, 0, 1.0), "never-rates": (None, 0, 0.0), "unknown": (None, None, 0.0)}
+        told = zip(answer["rating_mean"], answer["recency_ms"], map(sum, answer["watch_weekdays"]), strict=True)
+        assert list(told) == [expected[visitor] for visitor in asked]
+        assert answer["recent_watches_items"] == [["item-4"] if visitor == "rates" else [] for visitor in asked]
+        assert answer["incomplete"] == [[]] * len(asked)
 
 
 def test_the_moment_of_a_request_needs_no_store(store: FeatureStore) -> None:
