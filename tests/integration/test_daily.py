@@ -16,22 +16,25 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import DCAwareRoundRobinPolicy
 from feast import FeatureStore
 from feast.feature_view import FeatureViewState
+from msgspec.structs import replace
 from pyspark.sql import SparkSession
 
 from batch.daily import run_daily
 from batch.lake.archiver import now_ms
-from batch.lake.table import through_mark
+from batch.lake.impressions import IMPRESSIONS
+from batch.lake.table import open_table, through_mark
 from batch.publish import NewerRunPublished
 from domain import reference
 from domain.artifacts import Artifact
-from domain.features import JOIN_KEYS, Entity, column_names, features_of
+from domain.features import GENERATION, JOIN_KEYS, Entity, column_names, features_of
+from domain.impressions import ImpressionCounts, ImpressionRecord, impression_counts
 from domain.reference import LogRecord
 from feature_repo.layout.keys import table_name
 from feature_repo.store import close_store, open_store
 from feature_repo.views import ITEM_PROFILE, VISITOR_HISTORY, View
 from infra.settings import BatchSettings, CassandraSettings, RedisSettings, Settings
-from schemas.topics import INTERACTIONS
-from tests.builders import START_MS
+from schemas import topics
+from tests.builders import START_MS, impression
 from tests.integration.generated_log import PERIOD_MS, POLICIES, generated_log, lake_of
 
 CUTOFF_MS = START_MS + 44 * PERIOD_MS
@@ -51,6 +54,7 @@ class Outcome:
 
     settings: Settings
     log: list[LogRecord]
+    shown: list[ImpressionRecord]
     killed_after: list[str]
     told: list[str]
     summary: dict[str, Any]
@@ -61,13 +65,27 @@ def outcome(module_settings: Settings, redis_server: RedisSettings, cassandra: C
     settings = module_settings.model_copy(
         update={"policies": POLICIES, "batch": BatchSettings(spark_memory="1g", spark_cores=2)}
     )
-    log = generated_log(3)
+    log, shown = shown_before(generated_log(3))
     lake = lake_of(settings.lake_dir, log)
-    lake.append([], {through_mark(INTERACTIONS.named(settings.kafka.topic_prefix).name): now_ms()})
+    lake.append([], {through_mark(topics.INTERACTIONS.named(settings.kafka.topic_prefix).name): now_ms()})
+    mark = through_mark(topics.IMPRESSIONS.named(settings.kafka.topic_prefix).name)
+    open_table(settings, IMPRESSIONS).append([IMPRESSIONS.to_rows(shown, POLICIES.bucket)], {mark: now_ms()})
     killed_after = run_and_kill(settings, "features")
     told: list[str] = []
     summary = run_daily(settings, CUTOFF_MS, tell=told.append)
-    return Outcome(settings, log, killed_after, told, summary)
+    return Outcome(settings, log, shown, killed_after, told, summary)
+
+
+def shown_before(log: list[LogRecord]) -> tuple[list[LogRecord], list[ImpressionRecord]]:
+    """The log with every third interaction out of a slate, and these slates, which show an unloved item too."""
+    followed, shown = [], []
+    for number, one in enumerate(log):
+        if number % 3 == 0:
+            slate = impression(f"s{number}", visitor=one.event.visitor_id, items=(one.event.item_id, "unloved"))
+            shown.append(ImpressionRecord(slate, replace(one.stamp, partition=0, offset=number)))
+            one = LogRecord(replace(one.event, slate_id=slate.slate_id), one.stamp)
+        followed.append(one)
+    return followed, shown
 
 
 def run_and_kill(settings: Settings, step: str) -> list[str]:
@@ -97,23 +115,30 @@ def stored(settings: Settings, view: View, keys: list[str]) -> dict[str, dict[st
     return {key: {name: answer[name][at] for name in names} for at, key in enumerate(answer[view.join_key])}
 
 
-def expected(entity: Entity, log: list[LogRecord]) -> dict[str, dict[str, Any]]:
+def expected(entity: Entity, outcome: Outcome) -> dict[str, dict[str, Any]]:
+    facts_of = reference.facts_by_key(entity, below_cutoff(outcome.log), POLICIES)
+    counts_of: dict[str, ImpressionCounts] = {}
+    if entity == "item":
+        counts_of = impression_counts(outcome.shown, reference.admitted(outcome.log, POLICIES), CUTOFF_MS)
+        assert min(sum(counts) for counts in zip(*counts_of.values(), strict=True)) > 5
     rows = {}
-    below = [one for one in log if one.stamp.received_at_ms < CUTOFF_MS]
-    for key, facts in reference.facts_by_key(entity, below, POLICIES).items():
-        totals = reference.totals(entity, facts, POLICIES)
-        rows[key] = {"cutoff_ms": CUTOFF_MS}
+    for key in facts_of.keys() | counts_of.keys():
+        totals = reference.totals(entity, facts_of.get(key, []), POLICIES)
+        rows[key] = {"cutoff_ms": CUTOFF_MS, "history_generation": GENERATION}
         for feature in features_of(entity):
-            packed = feature.aggregate.pack_total(totals[feature.name])
-            rows[key] |= dict(zip(column_names(feature.total_columns()), packed, strict=True))
+            rows[key] |= zip(feature.total_names, feature.aggregate.pack_total(totals[feature.name]), strict=True)
+        if entity == "item":
+            counts = counts_of.get(key, ImpressionCounts())
+            rows[key] |= {f"history_{name}": count for name, count in counts._asdict().items()}
     return rows
 
 
 @pytest.mark.parametrize("view", [VISITOR_HISTORY, ITEM_PROFILE], ids=lambda view: view.name)
 def test_feast_reads_what_the_reference_says_for_every_key(outcome: Outcome, view: View) -> None:
-    rows = expected(view.entity, outcome.log)
+    rows = expected(view.entity, outcome)
     assert stored(outcome.settings, view, list(rows)) == rows
     assert outcome.summary[f"{view.entity}s"] == len(rows)
+    assert ("unloved" in rows) == (view is ITEM_PROFILE)
 
 
 def test_a_killed_run_goes_on_after_the_step_that_was_done(outcome: Outcome) -> None:
@@ -128,7 +153,7 @@ def test_the_published_artifact_is_the_run_that_was_told(outcome: Outcome) -> No
     assert artifact is not None
     assert artifact.version == outcome.summary["version"]
     assert artifact.manifest.cutoff_ms == CUTOFF_MS
-    assert set(artifact.vocabulary.item_ids) == set(expected("item", outcome.log))
+    assert set(artifact.vocabulary.item_ids) == set(expected("item", outcome))
     assert artifact.session_knn.index.sessions_count == outcome.summary["sessions"] > 10
     assert artifact.manifest.metrics["session_knn_hr20"] == outcome.summary["hr20"]
     best = artifact.vocabulary.item_id(int(artifact.popularity.counts.argmax()))
@@ -155,7 +180,7 @@ def test_a_wiped_store_is_filled_again_and_opened_where_a_killed_materialize_had
     told: list[str] = []
     run_daily(settings, CUTOFF_MS, tell=told.append, open_spark=no_spark)
     assert any(line.startswith("daily: publish:") for line in told)
-    rows = expected("visitor", outcome.log)
+    rows = expected("visitor", outcome)
     assert stored(settings, VISITOR_HISTORY, list(rows)) == rows
 
 
