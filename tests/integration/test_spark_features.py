@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby, pairwise
@@ -31,6 +31,7 @@ from domain.facts import Fact, Stamp
 from domain.features import (
     GENERATION,
     JOIN_KEYS,
+    VISITOR,
     Entity,
     Feature,
     batch_only_of,
@@ -186,6 +187,18 @@ def test_an_aggregate_without_spark_columns_is_named(spark: SparkSession) -> Non
     facts = spark.sql("SELECT 'ada' AS visitor_id")
     with pytest.raises(UncompiledAggregate, match="history_middle: Median has no compilation"):
         total_rows("visitor_id", facts, (Feature("middle", "visitor", new, "", ""),), POLICIES.bucket, span_ms=0)
+
+
+@pytest.mark.parametrize("features", [VISITOR, UNUSUAL], ids=["catalogue", "unusual"])
+def test_a_feature_adds_no_shuffle(spark: SparkSession, tmp_path: Path, features: Sequence[Feature]) -> None:
+    lake_of(tmp_path / "lake", generated_log(7))
+    facts = read_log(spark, tmp_path / "lake", 2, CUTOFF_MS)
+    frame = total_rows("visitor_id", facts, features, POLICIES.bucket, span_ms=CUTOFF_MS - FIRST_BUCKET_MS)
+    execution: Any = frame._jdf
+    plan = execution.queryExecution().executedPlan().toString()
+    assert plan.count("REPARTITION_BY_COL") >= 4  # the plan that is looked at is the physical one, and asks for these
+    assert "ENSURE_REQUIREMENTS" not in plan  # one that a join or an aggregation would need
+    assert "BroadcastExchange" not in plan
 
 
 def as_delivered(log: list[LogRecord]) -> list[LogRecord]:
