@@ -88,8 +88,7 @@ def total_rows(
         sections.append(cell_totals(key, by_key, cells, policy, span_ms))
     if buckets := _made_of(parts, BUCKETS):
         sections.append(bucket_totals(key, by_key, buckets, policy))
-    if ranks := _made_of(parts, RANKS):
-        sections.append(ranked_totals(key, by_key, ranks))
+    sections += ranked_totals(key, by_key, _made_of(parts, RANKS))
     rows = scalar_totals(key, by_key, _made_of(parts, SCALARS))
     for section in sections:  # all are partitioned by the key, so that a merge moves nothing; a broadcast would
         rows = rows.join(section.hint("merge"), key, "left")

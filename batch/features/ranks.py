@@ -23,14 +23,13 @@ ENTRY: Final = ("occurred_at_ms", "event_id", "item_id", "kind")
 """The fields of an entry of `LastN`, in their order."""
 
 
-def ranked_totals(key: str, facts: DataFrame, parts: Sequence[Part]) -> DataFrame:
-    """[key, the parts' columns] of every entity with a fact that one of the parts counts."""
+def ranked_totals(key: str, facts: DataFrame, parts: Sequence[Part]) -> list[DataFrame]:
+    """[key, the parts' columns] of every entity with a fact that one of the parts counts: a frame a kind of member."""
     by_member: dict[tuple[str, ...], list[Part]] = defaultdict(list)
     for part in parts:
         if isinstance(part.aggregate, LastN | KMinValues):
             by_member[_member_of(part.aggregate)].append(part)
-    frames = [_first_of_members(key, facts, member, alike) for member, alike in by_member.items()]
-    return reduce(lambda left, right: left.join(right, key, "full"), frames)
+    return [_first_of_members(key, facts, member, alike) for member, alike in by_member.items()]
 
 
 def _member_of(aggregate: LastN | KMinValues) -> tuple[str, ...]:

@@ -23,11 +23,11 @@ from batch.parquet import write_file
 from batch.spark import spark_session
 from batch.training.sessions import sessions_of
 from domain import reference
-from domain.aggregates import Aggregate, BucketRate, DecayedSum, Histogram, KMinValues, LastN, MinMax, Sum, Windowed
+from domain.aggregates import Sum
 from domain.aggregates.histogram import KEYS_MAX
 from domain.aggregates.sums import INT64_MAX
 from domain.aggregates.windowed import BUCKETS_MAX
-from domain.facts import Fact, Stamp
+from domain.facts import Stamp
 from domain.features import (
     GENERATION,
     JOIN_KEYS,
@@ -40,7 +40,7 @@ from domain.features import (
     features_of,
 )
 from domain.merge import merge_cells, stream_cells
-from domain.policies import DAY_MS, HOUR_MS, MINUTE_MS, BucketPolicy, Policies
+from domain.policies import BucketPolicy, Policies
 from domain.reference import LogRecord
 from domain.states import Admitted, ItemState, VisitorState
 from domain.timeline import Visit, opens_session, to_visit
@@ -48,6 +48,7 @@ from infra.settings import BatchSettings, Settings
 from schemas.errors import RejectedEvent
 from tests.builders import START_MS, record
 from tests.integration.generated_log import OLDEST_BUCKET, PERIOD_MS, POLICIES, generated_log, lake_of
+from tests.integration.unusual_features import UNUSUAL, folded, packed
 
 CUTOFF_MS = START_MS + 44 * PERIOD_MS
 FIRST_BUCKET_MS = START_MS + OLDEST_BUCKET * PERIOD_MS
@@ -99,10 +100,6 @@ def expected_rows(
     return rows
 
 
-def packed(feature: Feature, total: Any) -> dict[str, Any]:
-    return dict(zip(feature.total_names, feature.aggregate.pack_total(total), strict=True))
-
-
 def spark_rows(
     spark: SparkSession, entity: Entity, folder: Path, policies: Policies, cutoff_ms: int = CUTOFF_MS
 ) -> dict[str, dict[str, Any]]:
@@ -121,44 +118,6 @@ def test_every_feature_of_every_key_equals_the_reference(spark: SparkSession, tm
         expected = expected_rows(entity, log, POLICIES)
         assert all(any(len(row[name]) == most for row in expected.values()) for name, most in BOUNDS[entity].items())
         assert spark_rows(spark, entity, tmp_path / "lake", POLICIES) == expected
-
-
-AGGREGATES: tuple[Aggregate, ...] = (
-    Sum("value_micros"),
-    MinMax("value_micros"),
-    MinMax("rating_micros", ("rating",)),
-    Histogram("category", Sum("value_micros"), keys_max=3),
-    Histogram("local_weekday_hour", DecayedSum(HOUR_MS, ("play", "view")), keys_max=5),
-    DecayedSum(MINUTE_MS),  # its weights are beyond 64 bits
-    DecayedSum(7 * DAY_MS, ("hide",)),
-    Windowed(Sum(), (PERIOD_MS, 700 * PERIOD_MS)),
-    Windowed(Sum("value_micros", ("cart", "like")), (3 * PERIOD_MS,)),
-    Windowed(Histogram("category", keys_max=2), (5 * PERIOD_MS, 2 * PERIOD_MS)),
-    Windowed(Histogram("kind", Sum("value_micros")), (30 * PERIOD_MS,)),
-    BucketRate(Sum(), at_least=2, prior_rate=0.5, prior_weight=1),
-    BucketRate(Sum("value_micros"), at_least=-5, prior_rate=0.5, prior_weight=1),
-    LastN(7),
-    LastN(3, ("play", "hide")),
-    LastN(4, ("rating",), distinct=True),
-    KMinValues("item_id", k=3),
-    KMinValues("item_id", k=4, kinds=("rating",)),
-    KMinValues("visitor_id", k=5),
-)
-"""With bounds so tight that a small log reaches them, and combinations that the catalogue does not have."""
-
-UNUSUAL = [Feature(f"unusual_{number}", "visitor", each, "", "") for number, each in enumerate(AGGREGATES)]
-
-
-def folded(feature: Feature, facts: list[Fact], policy: BucketPolicy) -> dict[str, Any]:
-    """The columns of a total: every fact into the state of its bucket, every bucket into the total."""
-    aggregate, total = feature.aggregate, feature.aggregate.nothing()
-    in_order = sorted(facts, key=lambda fact: policy.start_of(fact.received_at_ms))
-    for start_ms, of_bucket in groupby(in_order, lambda fact: policy.start_of(fact.received_at_ms)):
-        state = aggregate.zero()
-        for fact in of_bucket:
-            state = aggregate.add(state, fact, policy)
-        total = aggregate.extend(total, state, start_ms)
-    return packed(feature, total)
 
 
 def test_every_aggregate_equals_its_own_fold_at_its_bounds(spark: SparkSession, tmp_path: Path) -> None:
