@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from feast.errors import FeatureViewNotFoundException
-from google.protobuf.message import DecodeError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -26,12 +23,10 @@ from feature_repo.views import (
     MergedView,
     View,
 )
-from schemas.errors import ConfigurationError, DependencyError
+from schemas.errors import DependencyError
 
 READ_TOGETHER: Final = 100
 SCAN_TOGETHER: Final = 1_000
-REGISTRY_LIMIT_S: Final = 2.0
-REGISTRY_RETRY_S: Final = 0.1
 NESTED: Final = (ColumnType.INT_LISTS, ColumnType.STRING_LISTS)
 
 VIEWS: Final[dict[Entity, Sequence[View | MergedView]]] = {
@@ -55,25 +50,10 @@ class StoredRows:
         rows: dict[str, dict[str, Any]] = {}
         for start in range(0, len(keys), READ_TOGETHER):
             some = keys[start : start + READ_TOGETHER]
-            answer = self._ask(wanted, [{JOIN_KEYS[entity]: key} for key in some])
+            answer = self._store.get_online_features(wanted, [{JOIN_KEYS[entity]: key} for key in some]).to_dict()
             columns = {name: [_whole(cell, kind) for cell in answer[name]] for name, kind in types.items()}
             rows.update({key: {name: cells[at] for name, cells in columns.items()} for at, key in enumerate(some)})
         return rows
-
-    def _ask(self, wanted: list[str], keys: list[dict[str, str]]) -> dict[str, Any]:
-        """Feast writes its registry file in place, at each publish: who opens it just then finds no views."""
-        until = time.monotonic() + REGISTRY_LIMIT_S
-        while True:
-            try:
-                answer: dict[str, Any] = self._store.get_online_features(wanted, keys).to_dict()
-            except (FeatureViewNotFoundException, DecodeError) as error:
-                if time.monotonic() >= until:
-                    path = str(self._settings.registry_path)
-                    raise ConfigurationError(path, str(error), "run `python -m feature_repo apply`") from error
-                time.sleep(REGISTRY_RETRY_S)
-                self._store.refresh_registry()
-            else:
-                return answer
 
     def keys(self) -> dict[Entity, list[str]]:
         """Every visitor and item that has a row of the stream, as far as Redis tells while it is being written."""

@@ -68,7 +68,11 @@ def configuration(settings: StoreSettings) -> dict[str, Any]:
     return {
         "project": settings.feast.project,
         "provider": "local",
-        "registry": str(settings.registry_path),
+        "registry": {
+            "registry_type": "file",
+            "registry_store_type": "feature_repo.registry_store.AtomicFileRegistryStore",
+            "path": str(settings.registry_path),
+        },
         "entity_key_serialization_version": 3,
         "offline_store": {"type": "duckdb"},
         "online_store": {

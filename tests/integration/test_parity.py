@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ import pytest
 from batch.lake.archiver import now_ms
 from batch.parity import compare
 from batch.parity_findings import Parity
-from batch.stored_rows import StoredRows
 from feature_repo.offline import TIMESTAMP_COLUMN
 from feature_repo.store import close_store, open_store, register
 from feature_repo.views import ITEM_PROFILE, VISITOR_SESSION
@@ -91,14 +88,3 @@ def test_rows_that_the_stream_owes_are_missed(world: World) -> None:
     found: Parity = compare(world.settings, sample=5, is_at_rest=False, settle_limit_s=0)
     assert found.mismatches == 10
     assert {one.feature for one in found.worst} == {"recent_offsets"}
-
-
-def test_a_registry_that_is_just_being_written_is_read_again(world: World) -> None:
-    path = world.settings.registry_path
-    whole = path.read_bytes()
-    path.write_bytes(b"")  # as Feast leaves it for a moment, at each publish
-    written = threading.Timer(0.5, path.write_bytes, (whole,))
-    written.start()
-    with closing(StoredRows(world.settings)) as rows:
-        assert rows.read("visitor", ["nobody"])["nobody"]["session_length"] is None
-    written.join()
