@@ -36,7 +36,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     folder = Path(tempfile.mkdtemp(prefix="firth-chaos-", dir=options.folder))
-    plan = plan_of(seed, None if options.short else options.minutes, options.rate)
+    plan = plan_of(seed, None if options.short else options.minutes, options.rate, options.period)
     print(f"chaos: seed {seed}, {plan.mix.duration_ms / 1000:.0f} s, {plan.mix.events_per_s:.0f} events/s, in {folder}")
     for kill in plan.kills():
         print(f"  at {kill.at_ms / 1000:7.1f} s kill -9 {kill.target}")
@@ -53,10 +53,10 @@ def main() -> int:
     return 1 if verdict.complaints else 0
 
 
-def plan_of(seed: int, minutes: float | None, rate: float | None) -> Plan:
+def plan_of(seed: int, minutes: float | None, rate: float | None = None, period_s: int | None = None) -> Plan:
     """The short form when no minutes are given: each target is killed once, each bucket is shorter."""
     duration_ms = SHORT_S * 1_000 if minutes is None else int(minutes * 60_000)
-    period_s = SHORT_PERIOD_S if minutes is None else LONG_PERIOD_S
+    period_s = period_s or (SHORT_PERIOD_S if minutes is None else LONG_PERIOD_S)
     events_per_s = rate or (80.0 if minutes is None else 50.0)
     mix = Mix(duration_ms=duration_ms, period_ms=period_s * 1_000, events_per_s=events_per_s)
     return Plan(seed, mix, 0.0 if minutes is None else 45.0, ends_with_daily=minutes is not None)
@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     length.add_argument("--minutes", type=float, default=30.0, help="how long things are killed (30)")
     parser.add_argument("--seed", type=int, help="replay the load and the kills of a run (else a new seed)")
     parser.add_argument("--rate", type=float, help="events a second")
+    parser.add_argument("--period", type=int, metavar="S", help="how long a bucket is, in seconds")
     parser.add_argument("--folder", type=Path, help="where the state folder is made (the system's for temporary files)")
     return parser
 
