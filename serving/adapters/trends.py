@@ -55,7 +55,10 @@ class ItemTrends:
                 log.warning("item_state.rejected", extra={"item_id": item_id, "problem": str(error)})
                 continue
             with self._lock:
-                self._put(item_id, levels, is_forgotten=raw is None)
+                if raw is None:
+                    self._forget(item_id)
+                else:
+                    self._put(item_id, levels)
             self._note_written(int(levels[2]))
 
     def trending(self, k: int) -> Sequence[tuple[str, float]]:
@@ -69,25 +72,36 @@ class ItemTrends:
             self._ready_at_ms = now_ms
             self._ready = self._ranked(now_ms)
 
-    def _put(self, item_id: str, levels: tuple[float, float, float], *, is_forgotten: bool) -> None:
+    def _put(self, item_id: str, levels: tuple[float, float, float]) -> None:
         place = self._places.setdefault(item_id, len(self._places))
         if place == len(self._items):
             self._items.append(item_id)
         if place >= len(self._levels):
             self._levels = np.concatenate((self._levels, np.zeros_like(self._levels)))
-        if is_forgotten or levels[2] >= self._levels[place, 2]:
+        if levels[2] >= self._levels[place, 2]:
             self._levels[place] = levels
+
+    def _forget(self, item_id: str) -> None:
+        """Give the place of an item to the last one, so that places do not grow with all items that ever were."""
+        place = self._places.pop(item_id, None)
+        if place is None:
+            return
+        last = self._items.pop()
+        if last != item_id:
+            self._items[place], self._places[last] = last, place
+            self._levels[place] = self._levels[len(self._items)]
+        self._levels[len(self._items)] = 0.0
 
     def _ranked(self, now_ms: int) -> list[tuple[str, float]]:
         with self._lock:
-            levels = self._levels[: len(self._items)].copy()
+            items, levels = self._items.copy(), self._levels[: len(self._items)].copy()
         age_ms = now_ms - levels[:, 2]
         recent = levels[:, 0] * 2.0 ** (-age_ms / RECENT_HALF_LIFE_MS)
         expected = levels[:, 1] * 2.0 ** (-age_ms / USUAL_HALF_LIFE_MS) * EXPECTED_SHARE
         trend = (recent - expected) / np.sqrt(expected + 1.0)
         rising = np.flatnonzero(trend > 0)
         best = rising[np.argsort(-trend[rising], kind="stable")[:KEPT]]
-        return [(self._items[place], float(trend[place])) for place in best]
+        return [(items[place], float(trend[place])) for place in best]
 
 
 def _levels(row: Row) -> tuple[float, float, float]:

@@ -105,3 +105,24 @@ def test_it_grows_beyond_its_first_size() -> None:
     trends.refresh()
     assert len(trends) == 200
     assert len(trends.trending(1_000)) == 200
+
+
+def test_a_forgotten_item_gives_its_place_back() -> None:
+    trends = ItemTrends(Clock())
+    for number in range(300):
+        trends.take({f"i{number}": state(*[NOW_MS] * (number + 1))})
+    for number in range(0, 300, 2):
+        trends.take({f"i{number}": None, f"never-{number}": None})
+    assert len(trends) == 150
+    trends.refresh()
+    assert {item for item, _ in trends.trending(300)} == {f"i{number}" for number in range(1, 300, 2)}
+    assert ranked(trends)[0] == "i299", "levels move with their items"
+    trends.take({"i0": state(NOW_MS - DAY_MS)})
+    assert len(trends) == 151
+
+
+def test_all_items_may_be_forgotten() -> None:
+    trends = ItemTrends(Clock())
+    trends.take({"a": state(NOW_MS), "b": state(NOW_MS)})
+    trends.take({"b": None, "a": None})
+    assert (len(trends), ranked(trends)) == (0, [])
