@@ -32,14 +32,14 @@ ITEM_SLOTS: Final = "item"
 
 
 def build(environment: StreamExecutionEnvironment, settings: JobSettings, start: Start) -> None:
-    """Wire the whole job; without a state it starts at `start.at_ms` of the log.
+    """Wire the whole job; without a state it starts at `start.reads_from_ms` of the log.
 
     Names are the identity of the operators in a checkpoint: renaming one forgets its state. The item operator has a
     slot of its own, so that it can run in a process of its own: in one process two Python operators share one
     interpreter lock.
     """
     topics, before = settings.topics, offsets_before(settings, start)
-    interactions = read_interactions(environment, settings, start.at_ms)
+    interactions = read_interactions(environment, settings, start.reads_from_ms)
     visitors = by_key(interactions).process(KeyedFunction(visitor_operator(settings), "visitor"), BYTES)
     visitors = visitors.name("visitor").uid("visitor")
     write_topic(records_of(visitors, VISITOR_ROW), settings, topics.visitor_states)
