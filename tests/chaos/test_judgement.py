@@ -30,8 +30,8 @@ from tests.chaos.sending import Ledger, Place
 from tests.chaos.shipment import Mix, Shipment
 from tests.chaos.traffic import traffic
 
-POLICIES = Policies(bucket=BucketPolicy(period_ms=20_000), admission=AdmissionPolicy(admitted_max=20))
-MIX = Mix(duration_ms=120_000, period_ms=20_000, events_per_s=40)
+POLICIES = Policies(bucket=BucketPolicy(period_ms=20_000), admission=AdmissionPolicy(admitted_max=15))
+MIX = Mix(duration_ms=60_000, period_ms=20_000, events_per_s=30)
 
 
 @dataclass
