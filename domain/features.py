@@ -72,8 +72,8 @@ VISITOR: Final = (
     Feature(
         "spend",
         "visitor",
-        Sum("value_micros", kinds=("purchase",)),
-        "The sum of the values of the visitor's purchases.",
+        Sum("paid_micros", kinds=("purchase",)),
+        "The sum of the values of the visitor's purchases; a negative one counts as 0.",
         "micros of the shop's currency",
     ),
     Feature("ratings", "visitor", Sum("one", RATING), "How often the visitor rated.", "ratings"),

@@ -1,8 +1,9 @@
 """Impressions: how often an item was shown, and how often that led to a click or a conversion.
 
 What counts, below one cutoff (an instant; both topics are read by Kafka's timestamp):
-- *shown*: the item stands in a slate. Of the records with one slate id only the first counts, in the order of
-  (partition, offset): delivery may be repeated, and nobody adds to a slate that is already told.
+- *shown*: the item stands in a slate. Of the records with one slate id only the first counts, by when it was
+  received, then partition and offset: delivery may be repeated, nobody adds to a slate that is already told, and what
+  is first stays so for every later cutoff.
 - *clicked* (view, click or play) and *converted* (cart or purchase): an admitted interaction names the slate and the
   item, the slate did show the item, and the visitor is the one to whom it was shown.
 Each pair of slate and item counts once in each, however often the visitor acted. That somebody else names a slate
@@ -76,7 +77,7 @@ def impression_counts(
     asked about, all records must be there.
     """
     slates: dict[str, ImpressionEvent] = {}
-    for shown in sorted(impressions, key=lambda one: (one.stamp.partition, one.stamp.offset)):
+    for shown in sorted(impressions, key=lambda one: (one.stamp.received_at_ms, one.stamp.partition, one.stamp.offset)):
         if shown.stamp.received_at_ms < cutoff_ms:
             slates.setdefault(shown.event.slate_id, shown.event)
     kinds_of: dict[tuple[str, str, str], set[str]] = defaultdict(set)

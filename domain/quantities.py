@@ -10,6 +10,7 @@ from domain.rates import RATING_MAX, RATING_POSITIVE
 Quantity = Literal[
     "one",
     "value_micros",
+    "paid_micros",
     "occurred_at_ms",
     "watched_ms",
     "rating_micros",
@@ -19,7 +20,8 @@ Quantity = Literal[
     "critic_milli",
     "critic_rating",
 ]
-"""`watched_ms`: the value in whole units, never negative. `rating_micros`: the value, cut to the scale of ratings.
+"""`paid_micros`: the value, never negative, for a sum of both signs would depend on its order once it saturates.
+`watched_ms`: the same in whole units. `rating_micros`: the value, cut to the scale of ratings.
 
 `audience_…`: 0 where a critic speaks. `positive_vote`: 1 where an audience's rating is positive. `critic_milli`: the
 weight of a critic; `critic_rating`: that weight times the rating, in thousandths of millionths.
@@ -38,6 +40,8 @@ def quantity_of(quantity: Quantity, fact: Fact) -> int:
             return 1
         case "value_micros":
             return fact.value_micros
+        case "paid_micros":
+            return max(fact.value_micros, 0)
         case "occurred_at_ms":
             return fact.occurred_at_ms
         case "watched_ms":

@@ -26,25 +26,25 @@ class LogRecord:
 
 
 def admitted(log: Iterable[LogRecord], policies: Policies) -> list[LogRecord]:
-    """The records that count, by rule 1: no duplicate within `dedup` buckets, no flood, in offset order.
+    """The records that count, by rule 1: no event that was seen within `dedup` buckets, no flood, in offset order.
 
-    Imported history and live records do not know of each other: the stream has never seen what was imported.
+    Each partition by itself, for there is no order across them; imported history is a partition too, so that it and
+    live records do not know of each other. At most `admitted_max` events are remembered of a visitor and bucket.
     """
     period_ms, remembered = policies.bucket.period_ms, policies.bucket.dedup
-    buckets_of: dict[tuple[bool, str, str], list[int]] = defaultdict(list)
-    count_of: dict[tuple[bool, str, int], int] = defaultdict(int)
+    buckets_of: dict[tuple[int, str, str], set[int]] = defaultdict(set)
+    count_of: dict[tuple[int, str, int], int] = defaultdict(int)
     kept = []
     for record in sorted(log, key=lambda one: (one.stamp.partition, one.stamp.offset)):
         event, bucket = record.event, record.stamp.received_at_ms // period_ms
-        is_history = record.stamp.partition < 0
-        earlier = buckets_of[is_history, event.visitor_id, event.event_id]
-        if any(bucket - remembered <= before <= bucket for before in earlier):
-            continue
-        if count_of[is_history, event.visitor_id, bucket] >= policies.admission.admitted_max:
-            continue
-        earlier.append(bucket)
-        count_of[is_history, event.visitor_id, bucket] += 1
-        kept.append(record)
+        place = (record.stamp.partition, event.visitor_id)
+        buckets = buckets_of[*place, event.event_id]
+        was_seen = any(bucket - remembered <= before <= bucket for before in buckets)
+        if bucket not in buckets and count_of[*place, bucket] < policies.admission.admitted_max:
+            buckets.add(bucket)
+            count_of[*place, bucket] += 1
+            if not was_seen:
+                kept.append(record)
     return kept
 
 

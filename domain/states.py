@@ -47,9 +47,13 @@ class Row(msgspec.Struct, array_like=True):
     visits: list[Visit]
 
 
+Seen = dict[int, dict[int, bytes]]
+"""By partition and bucket, the identities of the events that were seen there, one after the other."""
+
+
 class _VisitorBlob(msgspec.Struct, array_like=True):
     row: Row
-    admitted: dict[int, bytes]
+    seen: Seen
 
 
 class _RowInBlob(msgspec.Struct, array_like=True):
@@ -92,20 +96,24 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The record was admitted before: nothing changes but the offset."""
+    """The event was seen before: nothing changes but the offset, and that it was seen again."""
 
 
 Outcome = Admitted | Duplicate
 
 
 class VisitorState:
-    """All that the stream keeps of one visitor. Feed it records in offset order."""
+    """All that the stream keeps of one visitor. Feed it the records of each partition in offset order.
 
-    __slots__ = ("_admitted", "_policies", "row")
+    Each partition is admitted by itself, because only within one there is an order that every layer knows. A visitor
+    is in several only where a producer partitions otherwise than Kafka, or where partitions were added.
+    """
 
-    def __init__(self, row: Row, admitted: dict[int, bytes], policies: Policies) -> None:
+    __slots__ = ("_policies", "_seen", "row")
+
+    def __init__(self, row: Row, seen: Seen, policies: Policies) -> None:
         self.row = row
-        self._admitted = admitted
+        self._seen = seen
         self._policies = policies
 
     @classmethod
@@ -114,11 +122,11 @@ class VisitorState:
         if blob is None:
             return cls(empty_row(), {}, policies)
         loaded = _VISITORS.decode(blob)
-        return cls(loaded.row, loaded.admitted, policies)
+        return cls(loaded.row, loaded.seen, policies)
 
     def dump(self) -> bytes:
         """The state as bytes; `load(dump())` behaves alike for every later record."""
-        return _ENCODER.encode(_VisitorBlob(self.row, self._admitted))
+        return _ENCODER.encode(_VisitorBlob(self.row, self._seen))
 
     def observe(self, event: InteractionEvent, stamp: Stamp) -> Outcome:
         """Take one screened record.
@@ -129,15 +137,8 @@ class VisitorState:
         bucket = self._policies.bucket
         start_ms = bucket.start_of(stamp.received_at_ms)
         _advance(self.row, stamp)
-        token = identity(event.event_id)
-        if self._is_remembered(token, start_ms):
+        if self._was_seen(identity(event.event_id), stamp.partition, start_ms):
             return Duplicate()
-        ids = self._admitted.get(start_ms, b"")
-        admitted_max = self._policies.admission.admitted_max
-        if len(ids) >= admitted_max * IDENTITY_BYTES:
-            detail = f"over {admitted_max} interactions in one bucket: is this visitor a robot?"
-            raise RejectedEvent(Reason.FLOOD, "visitor_id", detail)
-        self._remember(start_ms, ids + token)
         fact = to_fact(event, stamp.received_at_ms)
         if not event.personalise:
             return Admitted(fact, is_late=False)
@@ -150,15 +151,27 @@ class VisitorState:
         self.row.visits = list(timeline.add(visit, self._policies.timeline).visits)
         return is_late
 
-    def _is_remembered(self, token: bytes, start_ms: int) -> bool:
-        oldest_ms = start_ms - self._policies.bucket.dedup * self._policies.bucket.period_ms
-        return any(oldest_ms <= at_ms <= start_ms and _holds(ids, token) for at_ms, ids in self._admitted.items())
+    def _was_seen(self, token: bytes, partition: int, start_ms: int) -> bool:
+        """Whether an event was seen in its own or the previous `dedup` buckets; from now on it was.
 
-    def _remember(self, start_ms: int, ids: bytes) -> None:
-        self._admitted[start_ms] = ids
-        remembered = self._policies.bucket.dedup + 1
-        while len(self._admitted) > remembered:
-            del self._admitted[min(self._admitted)]
+        What was merely seen counts, admitted or not, so that the answer depends on these buckets alone and a rebuild
+        that begins with the first of them gives it too. A full bucket remembers no more.
+        """
+        seen, bucket = self._seen.setdefault(partition, {}), self._policies.bucket
+        ids = seen.get(start_ms, b"")
+        if _holds(ids, token):
+            return True
+        oldest_ms = start_ms - bucket.dedup * bucket.period_ms
+        was_seen = any(oldest_ms <= at_ms < start_ms and _holds(before, token) for at_ms, before in seen.items())
+        admitted_max = self._policies.admission.admitted_max
+        if len(ids) < admitted_max * IDENTITY_BYTES:
+            seen[start_ms] = ids + token
+            while len(seen) > bucket.dedup + 1:
+                del seen[min(seen)]
+        elif not was_seen:
+            detail = f"over {admitted_max} different events in one bucket: is this visitor a robot?"
+            raise RejectedEvent(Reason.FLOOD, "visitor_id", detail)
+        return was_seen
 
 
 class ItemState:

@@ -13,6 +13,9 @@ KAFKA_RECORD_BYTES_MAX: Final = 1_048_576
 DEAD_LETTER_BYTES_MAX: Final = 2 * KAFKA_RECORD_BYTES_MAX
 """The largest record in Base64, which makes 4 bytes of 3, with what a dead letter says of it."""
 
+STATE_BYTES_MAX: Final = 8 * KAFKA_RECORD_BYTES_MAX
+"""A row holds `kept` buckets of what the most hostile visitor can say, about 0.1 MB each; so 64, the most, fit."""
+
 ISOLATION_LEVEL: Final = "read_uncommitted"
 """How every layer reads the log: alike, or their features would differ. What a producer's open transaction holds is
 read at once, and what it aborts has happened all the same; so no producer can hold the stream up."""
@@ -46,8 +49,12 @@ INTERACTIONS: Final = Topic(
 
 ITEMS: Final = Topic("items", "item_id", 2, "compact", None, "gateway", "serving")
 IMPRESSIONS: Final = Topic("impressions", "visitor_id", 4, "delete", 11 * DAY_MS, "serving", "archiver")
-VISITOR_STATES: Final = Topic("visitor-states", "visitor_id", 4, "compact", None, "speed job", "feature writer")
-ITEM_STATES: Final = Topic("item-states", "item_id", 4, "compact", None, "speed job", "feature writer, serving")
+VISITOR_STATES: Final = Topic(
+    "visitor-states", "visitor_id", 4, "compact", None, "speed job", "feature writer", STATE_BYTES_MAX
+)
+ITEM_STATES: Final = Topic(
+    "item-states", "item_id", 4, "compact", None, "speed job", "feature writer, serving", STATE_BYTES_MAX
+)
 DEAD_LETTERS: Final = Topic(
     "dead-letters", "partition:offset", 1, "delete", 30 * DAY_MS, "speed job", "operator", DEAD_LETTER_BYTES_MAX
 )

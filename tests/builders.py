@@ -41,10 +41,12 @@ def stamp(at_ms: int = START_MS, *, partition: int = 0, offset: int = 0) -> Stam
     return Stamp(at_ms, partition, offset)
 
 
-def record(event_id: str = "e1", *, received_at_ms: int = START_MS, offset: int = 0, **fields: Any) -> LogRecord:
+def record(
+    event_id: str = "e1", *, received_at_ms: int = START_MS, partition: int = 0, offset: int = 0, **fields: Any
+) -> LogRecord:
     """A record of the log; it happened when it was received unless `at_ms` says otherwise."""
     fields.setdefault("at_ms", received_at_ms)
-    return LogRecord(interaction(event_id, **fields), stamp(received_at_ms, offset=offset))
+    return LogRecord(interaction(event_id, **fields), stamp(received_at_ms, partition=partition, offset=offset))
 
 
 def fact(event_id: str = "e1", *, received_at_ms: int = START_MS, **fields: Any) -> Fact:

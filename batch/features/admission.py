@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
@@ -18,21 +18,17 @@ from domain.reference import admitted as admitted_by_reference
 from schemas.events import InteractionEvent
 
 
-def _is_history() -> Column:
-    """Imported history and live records are admitted apart: the stream has never seen what was imported."""
-    return (F.col("partition") < 0).alias("is_history")
-
-
 def admitted(facts: DataFrame, policies: Policies) -> DataFrame:
     """The facts that count, partitioned by visitor and kept in the session.
 
-    A visitor without more than the bound in any bucket, duplicates aside, had no flood, and then admission is native.
+    A visitor without more than the bound of different events in any bucket had no flood, and then admission is native.
     Another one goes through the reference itself: a flooded record is not remembered, so the two rules meet there.
     """
     by_visitor = facts.repartition("visitor_id")
-    native = _without_duplicates(by_visitor, policies.bucket).persist(StorageLevel.MEMORY_AND_DISK)
+    firsts = _firsts_of_buckets(by_visitor).persist(StorageLevel.MEMORY_AND_DISK)
+    native = _without_duplicates(firsts, policies.bucket)
     crowded = (
-        native.groupBy("visitor_id", _is_history(), "bucket_ms")
+        firsts.groupBy("visitor_id", "partition", "bucket_ms")
         .count()
         .where(F.col("count") > policies.admission.admitted_max)
         .select("visitor_id")
@@ -46,31 +42,19 @@ def admitted(facts: DataFrame, policies: Policies) -> DataFrame:
     return orderly.unionByName(screened).repartition("visitor_id").persist(StorageLevel.MEMORY_AND_DISK)
 
 
-def _without_duplicates(facts: DataFrame, policy: BucketPolicy) -> DataFrame:
-    """The first record of each event id, and again one that comes more than `dedup` buckets after an admitted one.
-
-    Of one bucket only the first record of an id can be admitted: whatever refuses it, refuses the later ones. So the
-    fold over earlier records sees at most one a bucket.
-    """
-    same_event = Window.partitionBy("visitor_id", _is_history(), "event_id")
-    same_bucket = Window.partitionBy("visitor_id", _is_history(), "event_id", "bucket_ms")
-    ranked = facts.withColumn("_place", F.row_number().over(same_bucket.orderBy(*ORDER)))
-    earlier = F.collect_list("bucket_ms").over(same_event.orderBy(*ORDER))  # with the record's own, which is last
-    firsts = ranked.where(F.col("_place") == 1).withColumn("_buckets", earlier)
-    is_admitted = (F.size("_buckets") == 1) | _last_is_admitted(F.col("_buckets"), policy)
-    return firsts.where(is_admitted).drop("_place", "_buckets")
+def _firsts_of_buckets(facts: DataFrame) -> DataFrame:
+    """Of each event the first record in a bucket of a partition: no other of that bucket can be admitted."""
+    same = Window.partitionBy("visitor_id", "partition", "event_id", "bucket_ms").orderBy(*ORDER)
+    return facts.withColumn("_place", F.row_number().over(same)).where(F.col("_place") == 1).drop("_place")
 
 
-def _last_is_admitted(buckets: Column, policy: BucketPolicy) -> Column:
-    """Fold buckets in offset order into the admitted ones; the last is admitted when it ends the result."""
-    remembered_ms = policy.dedup * policy.period_ms
-
-    def take(kept: Column, bucket: Column) -> Column:
-        is_duplicate = F.exists(kept, lambda before: (before >= bucket - remembered_ms) & (before <= bucket))
-        return F.when(is_duplicate, kept).otherwise(F.concat(kept, F.array(bucket)))
-
-    kept = F.aggregate(buckets, F.array().cast("array<bigint>"), take)
-    return F.element_at(kept, -1) == F.element_at(buckets, -1)
+def _without_duplicates(firsts: DataFrame, policy: BucketPolicy) -> DataFrame:
+    """Those without an earlier record of the event in the `dedup` buckets before, of which each has one at most."""
+    earlier = Window.partitionBy("visitor_id", "partition", "event_id").orderBy(*ORDER)
+    before = F.collect_list("bucket_ms").over(earlier.rowsBetween(Window.unboundedPreceding, -1))
+    oldest_ms = F.col("bucket_ms") - policy.dedup * policy.period_ms
+    was_seen = F.exists("_before", lambda bucket_ms: bucket_ms.between(oldest_ms, F.col("bucket_ms")))
+    return firsts.withColumn("_before", before).where(~was_seen).drop("_before")
 
 
 def _by_reference(policies: Policies) -> Callable[[pd.DataFrame], pd.DataFrame]:

@@ -20,7 +20,8 @@ KEY: Final = JOIN_KEYS["item"]
 def read_impressions(spark: SparkSession, folder: Path, version: int, cutoff_ms: int) -> DataFrame:
     """The impressions of all buckets below the cutoff, as one version of their table has them."""
     table = spark.read.format("delta").option("versionAsOf", str(version)).load(str(folder))
-    return table.where(F.col("bucket_ms") < cutoff_ms).select(*ORDER, "slate_id", "visitor_id", "items")
+    below = table.where(F.col("bucket_ms") < cutoff_ms)
+    return below.select("received_at_ms", *ORDER, "slate_id", "visitor_id", "items")
 
 
 def impression_counts(impressions: DataFrame, facts: DataFrame) -> DataFrame:
@@ -72,7 +73,7 @@ def _literal(cell: Any, kind: DataType) -> Column:
 
 def _first_of_each(impressions: DataFrame) -> DataFrame:
     """Of the records with one slate id, the first."""
-    same_slate = Window.partitionBy("slate_id").orderBy(*ORDER)
+    same_slate = Window.partitionBy("slate_id").orderBy("received_at_ms", *ORDER)
     ranked = impressions.withColumn("_place", F.row_number().over(same_slate))
     return ranked.where(F.col("_place") == 1).select("slate_id", "visitor_id", "items")
 

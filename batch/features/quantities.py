@@ -21,6 +21,8 @@ def quantity_of(quantity: Quantity) -> Column:
             return integer(1)
         case "value_micros" | "occurred_at_ms" | "critic_milli":
             return F.col(quantity)
+        case "paid_micros":
+            return F.greatest(F.col("value_micros"), integer(0))
         case "watched_ms":
             return quotient(F.greatest(F.col("value_micros"), integer(0)), MICROS)
         case "rating_micros":

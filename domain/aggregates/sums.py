@@ -1,8 +1,8 @@
 """Sum: counts and fixed-point sums.
 
 Sums are 64-bit integers in every store, and saturate instead of failing: a hostile sender must not stop the platform.
-No sum of non-negative quantities depends on its order, saturated or not; one of both signs would, but only beyond
-2^63 millionths, nine million million units of value.
+No sum of non-negative quantities depends on its order, saturated or not. One of both signs would, beyond 2^63, so the
+catalogue sums none.
 """
 
 from __future__ import annotations

@@ -19,10 +19,13 @@ from infra.exits import run_command
 from infra.processes.readiness import PortAnswers
 from infra.settings import KafkaSettings, load_settings
 from schemas.errors import ConsistencyError, DependencyError
-from schemas.topics import ALL_TOPICS, Topic
+from schemas.topics import ALL_TOPICS, DAY_MS, Topic
 
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
 """Only closed segments are compacted or deleted, so they must not be as large as the broker's default of 1 GiB."""
+
+TOMBSTONES_KEPT_MS: Final = 30 * DAY_MS
+"""A writer that was away for less sees every tombstone: longer than a row lives in the store without one."""
 
 SETTLING_LIMIT_S: Final = 30.0
 
@@ -56,6 +59,8 @@ def topic_settings(topic: Topic) -> dict[str, str]:
     """The broker's settings of one topic. A log is stamped on arrival: its producers' clocks decide nothing."""
     settings = {"cleanup.policy": topic.cleanup, "segment.bytes": str(SEGMENT_BYTES)}
     settings["message.timestamp.type"] = "LogAppendTime" if topic.cleanup == "delete" else "CreateTime"
+    if topic.cleanup == "compact":
+        settings["delete.retention.ms"] = str(TOMBSTONES_KEPT_MS)
     if topic.retention_ms is not None:
         settings["retention.ms"] = str(topic.retention_ms)
     if topic.record_bytes_max is not None:

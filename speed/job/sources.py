@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyflink.common import WatermarkStrategy
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.datastream.connectors.kafka import (
+    KafkaOffsetResetStrategy,
     KafkaOffsetsInitializer,
     KafkaSource,
     KafkaSourceBuilder,
     KafkaTopicPartition,
 )
 
-from schemas.topics import ISOLATION_LEVEL
+from schemas.topics import INTERACTIONS, ISOLATION_LEVEL
 from speed.job.jvm import new_object
 from speed.job.settings import JobSettings, LogRange
 
 
-def read_interactions(environment: StreamExecutionEnvironment, settings: JobSettings, at_ms: int | None) -> DataStream:
-    """Row(key, packed record): from the state's offsets; without a state from what was received at `at_ms` on.
+def read_interactions(
+    environment: StreamExecutionEnvironment, settings: JobSettings, before: Mapping[int, int]
+) -> DataStream:
+    """Row(key, packed record): from the state's offsets; without a state from behind the offsets `before` the job.
 
-    `at_ms` None is the beginning of the log. A replay reads its part and then waits beside an empty topic, because
-    Flink drops the timers of a job whose input has ended, and with them the last rows.
+    Where the log has let go of an offset, reading goes on at the oldest record that is left: a start by timestamp
+    would go on at the end, for as long as the job lives. A replay reads its part and then waits beside an empty topic,
+    because Flink drops the timers of a job whose input has ended, and with them the last rows.
     """
     topic = settings.topics.interactions
     if settings.replay is not None:
         part = _of_part(_reading(settings, topic), topic, settings.replay)
         idle = _reading(settings, settings.idle_topic or topic).set_starting_offsets(KafkaOffsetsInitializer.latest())
         return _source(environment, part, topic, "interactions").union(_source(environment, idle, "idle", "idle"))
-    start = KafkaOffsetsInitializer.earliest() if at_ms is None else KafkaOffsetsInitializer.timestamp(at_ms)
-    builder = _reading(settings, topic).set_starting_offsets(start)
+    first = {number: before.get(number, -1) + 1 for number in range(INTERACTIONS.partitions)}
+    builder = _reading(settings, topic).set_starting_offsets(_at(topic, first))
     return _source(environment, builder, topic, "interactions")
 
 
@@ -47,12 +53,14 @@ def _reading(settings: JobSettings, topic: str) -> KafkaSourceBuilder:
 
 
 def _of_part(builder: KafkaSourceBuilder, topic: str, part: LogRange) -> KafkaSourceBuilder:
-    def at(offsets: dict[int, int]) -> KafkaOffsetsInitializer:
-        return KafkaOffsetsInitializer.offsets(
-            {KafkaTopicPartition(topic, number): offset for number, offset in offsets.items()}
-        )
+    return builder.set_starting_offsets(_at(topic, part.first)).set_bounded(_at(topic, part.until))
 
-    return builder.set_starting_offsets(at(part.first)).set_bounded(at(part.until))
+
+def _at(topic: str, offsets: Mapping[int, int]) -> KafkaOffsetsInitializer:
+    return KafkaOffsetsInitializer.offsets(
+        {KafkaTopicPartition(topic, number): offset for number, offset in offsets.items()},
+        KafkaOffsetResetStrategy.EARLIEST,
+    )
 
 
 def _source(

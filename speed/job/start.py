@@ -28,15 +28,6 @@ class Start:
     at_ms: int | None
     is_savepoint: bool = False
 
-    @property
-    def reads_from_ms(self) -> int | None:
-        """Where the source begins: with a state at its offsets, and then this decides about those that are gone.
-
-        For an instant Flink would go on at the end of the log when retention has let go of the state's offset, and pass
-        over all that is there without a word; for None it goes on at the oldest record.
-        """
-        return self.at_ms if self.state is None else None
-
 
 def rebuild_from_ms(policies: Policies, cutoff_ms: int | None, now_ms: int) -> int | None:
     """From where the log must be read without a state, in epoch milliseconds; None: from its beginning.

@@ -11,7 +11,7 @@ from pyflink.datastream.connectors.base import DeliveryGuarantee
 from pyflink.datastream.connectors.kafka import KafkaSink
 from pyflink.java_gateway import get_gateway
 
-from schemas.topics import DEAD_LETTER_BYTES_MAX
+from schemas.topics import STATE_BYTES_MAX
 from speed.job.beginning import offsets_before
 from speed.job.coalescing import Coalescing
 from speed.job.functions import KeyedFunction
@@ -32,14 +32,14 @@ ITEM_SLOTS: Final = "item"
 
 
 def build(environment: StreamExecutionEnvironment, settings: JobSettings, start: Start) -> None:
-    """Wire the whole job; without a state it starts at `start.reads_from_ms` of the log.
+    """Wire the whole job; without a state it starts at the instant `start.at_ms` of the log.
 
     Names are the identity of the operators in a checkpoint: renaming one forgets its state. The item operator has a
     slot of its own, so that it can run in a process of its own: in one process two Python operators share one
     interpreter lock.
     """
     topics, before = settings.topics, offsets_before(settings, start)
-    interactions = read_interactions(environment, settings, start.reads_from_ms)
+    interactions = read_interactions(environment, settings, before)
     visitors = by_key(interactions).process(KeyedFunction(visitor_operator(settings), "visitor"), BYTES)
     visitors = visitors.name("visitor").uid("visitor")
     write_topic(records_of(visitors, VISITOR_ROW), settings, topics.visitor_states)
@@ -83,5 +83,5 @@ def write_topic(rows: DataStream, settings: JobSettings, topic: str) -> None:
     builder.setRecordSerializer(new_object("firth.RecordSerializer", topic, HEADER))
     builder.setDeliveryGuarantee(DeliveryGuarantee.AT_LEAST_ONCE._to_j_delivery_guarantee())
     builder.setProperty("linger.ms", "2")
-    builder.setProperty("max.request.size", str(DEAD_LETTER_BYTES_MAX))
+    builder.setProperty("max.request.size", str(STATE_BYTES_MAX))
     rows._j_data_stream.sinkTo(builder.build()).name(topic).uid(f"sink-{topic}")

@@ -115,8 +115,8 @@ def screened_slates(log: Iterable[RawRecord]) -> dict[Place, str]:
 def sort_out(log: Iterable[RawRecord], policies: Policies) -> Sorted:
     """Apply rule 1 in offset order, in the most obvious way."""
     found = Sorted()
-    counted: dict[tuple[str, str], list[int]] = defaultdict(list)
-    full: Counter[tuple[str, int]] = Counter()
+    seen: dict[tuple[int, str, str], list[int]] = defaultdict(list)
+    full: Counter[tuple[int, str, int]] = Counter()
     for record in sorted(log, key=lambda one: one.place):
         try:
             event = screen(_text(record.key), record.value or b"", _stamp(record), policies.admission)
@@ -125,14 +125,16 @@ def sort_out(log: Iterable[RawRecord], policies: Policies) -> Sorted:
             continue
         found.screened[record.place] = event
         bucket = record.received_at_ms // policies.bucket.period_ms
-        earlier = counted[event.visitor_id, event.event_id]
+        partition, _ = record.place
+        earlier, in_bucket = seen[partition, event.visitor_id, event.event_id], (partition, event.visitor_id, bucket)
+        is_full = full[in_bucket] >= policies.admission.admitted_max
         if any(bucket - policies.bucket.dedup <= before <= bucket for before in earlier):
             found.duplicates += 1
-        elif full[event.visitor_id, bucket] >= policies.admission.admitted_max:
+        elif is_full:
             found.refused[record.place] = Reason.FLOOD
-        else:
+        if not is_full and bucket not in earlier:
             earlier.append(bucket)
-            full[event.visitor_id, bucket] += 1
+            full[in_bucket] += 1
     return found
 
 

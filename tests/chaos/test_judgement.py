@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from msgspec import structs
 
@@ -46,7 +47,7 @@ class World:
     def __post_init__(self) -> None:
         sent_by_kafka = (one for one in traffic(7, MIX, START_MS) if one.route == "kafka")
         for offset, sent in enumerate(one for one in sent_by_kafka if one.subject == "interactions"):
-            place = (offset % 4, offset)
+            place = (crc32(sent.key or b"") % 4, offset)
             self.log.append(RawRecord(place, START_MS + sent.at_ms, sent.key, sent.value))
             self.ledger.land(sent, place)
         found = self.sorted()

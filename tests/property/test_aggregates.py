@@ -185,7 +185,10 @@ def test_a_bounded_histogram_is_exact_for_what_it_keeps_over_any_cut_of_buckets(
 
 @st.composite
 def logs(draw: st.DrawFn) -> list[LogRecord]:
-    """A log of several visitors and buckets, with duplicates, disorder, floods and some that must not personalise."""
+    """A log of several visitors and buckets, with duplicates, disorder, floods and some that must not personalise.
+
+    Its records are in the order in which the stream takes them, so that the partitions of a visitor interleave.
+    """
     random = Random(draw(st.integers()))
     received_at_ms, log = START_MS, []
     for offset in range(draw(st.integers(1, 60))):
@@ -194,6 +197,7 @@ def logs(draw: st.DrawFn) -> list[LogRecord]:
             record(
                 f"e{random.randrange(30)}",
                 received_at_ms=received_at_ms,
+                partition=random.choice((0, 0, 0, 1)),
                 offset=offset,
                 visitor=random.choice("uv"),
                 item=random.choice("abc"),

@@ -39,10 +39,44 @@ def test_an_event_is_remembered_for_its_own_and_the_previous_bucket(buckets_late
     assert isinstance(state.observe(interaction("e"), stamp(START_MS + buckets_later * MINUTE, offset=2)), expected)
 
 
-def test_a_refused_duplicate_does_not_prolong_the_memory() -> None:
+def test_a_duplicate_is_remembered_too() -> None:
     state = new_visitor()
-    outcomes = [state.observe(interaction("e"), stamp(START_MS + n * MINUTE, offset=n)) for n in range(3)]
-    assert [type(outcome) for outcome in outcomes] == [Admitted, Duplicate, Admitted]
+    outcomes = [state.observe(interaction("e"), stamp(START_MS + n * MINUTE, offset=n)) for n in (0, 1, 2, 4)]
+    assert [type(outcome) for outcome in outcomes] == [Admitted, Duplicate, Duplicate, Admitted]
+
+
+@pytest.mark.parametrize("first", range(5))
+def test_a_state_that_begins_a_bucket_before_the_cutoff_admits_what_the_whole_log_admits(first: int) -> None:
+    log = [record("e", received_at_ms=START_MS + n * MINUTE, offset=n) for n in (0, 1, 2, 3, 4, 6, 7)]
+    rebuilt = new_visitor()
+    late = [one for one in log if one.stamp.offset >= first]
+    outcomes = {one.stamp.offset: isinstance(rebuilt.observe(one.event, one.stamp), Admitted) for one in late}
+    expected = {one.stamp.offset for one in admitted(log, MINUTE_BUCKETS)}
+    assert {offset for offset, counts in outcomes.items() if counts and offset > first} == {
+        offset for offset in expected if offset > first
+    }
+
+
+def test_each_partition_is_admitted_by_itself_so_that_their_interleaving_does_not_show() -> None:
+    log = [
+        LogRecord(interaction("e"), Stamp(START_MS, partition=1, offset=5)),
+        LogRecord(interaction("e"), Stamp(START_MS + MINUTE, partition=0, offset=9)),
+    ]
+    for order in (log, log[::-1]):
+        state = new_visitor()
+        assert all(isinstance(state.observe(one.event, one.stamp), Admitted) for one in order)
+    assert len(admitted(log, MINUTE_BUCKETS)) == 2
+
+
+def test_duplicates_cannot_fill_the_memory_beyond_the_flood_limit() -> None:
+    state = new_visitor(Policies(bucket=MINUTE_BUCKETS.bucket, admission=AdmissionPolicy(admitted_max=2)))
+    state.observe(interaction("a"), stamp(offset=1))
+    state.observe(interaction("b"), stamp(offset=2))
+    later = START_MS + MINUTE
+    assert isinstance(state.observe(interaction("a"), stamp(later, offset=3)), Duplicate)
+    state.observe(interaction("c"), stamp(later, offset=4))
+    assert isinstance(state.observe(interaction("b"), stamp(later, offset=5)), Duplicate)
+    assert isinstance(state.observe(interaction("b"), stamp(later + MINUTE, offset=6)), Admitted)
 
 
 def test_the_exact_flood_limit_is_admitted_and_one_beyond_is_rejected() -> None:

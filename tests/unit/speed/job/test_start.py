@@ -157,13 +157,3 @@ def test_a_state_older_than_all_that_it_kept_is_passed_over_once_a_cutoff_is_pub
     assert started(job(tmp_path)).state == state
     publish(tmp_path, BUCKET_MS)
     assert started(job(tmp_path)).state is None
-
-
-def test_a_resumed_job_goes_on_at_the_oldest_record_where_the_log_let_go_of_its_offset(tmp_path: Path) -> None:
-    publish(tmp_path, BUCKET_MS)
-    anew = started(job(tmp_path))
-    assert anew.reads_from_ms == anew.at_ms is not None
-    state = checkpoint(tmp_path)
-    resumed = started(job(tmp_path))
-    assert resumed.state == state
-    assert resumed.reads_from_ms is None, "from an instant Flink would go on at the end of the log"
