@@ -50,6 +50,13 @@ def test_a_row_that_a_replay_repeats_does_not_replace_a_later_one() -> None:
     assert kept(row("ada", {0: 9}), row("ada", {0: 4})) == {("visitor-states", "ada"): {0: 9}}
 
 
+def test_a_row_of_the_same_offsets_takes_the_place_of_the_one_before_as_after_the_catalogue_has_grown() -> None:
+    grown = empty_row()
+    grown.offsets, grown.received_at_ms = {0: 9}, 5
+    records = [row("ada", {0: 9}), Record(b"ada", encode_row(grown), "visitor-states")]
+    assert newest_of_keys(records)["visitor-states", "ada"].row == grown
+
+
 def test_the_same_key_on_two_topics_is_two_entities() -> None:
     assert len(kept(row("x", {0: 1}), row("x", {0: 1}, "item-states"))) == 2
 
