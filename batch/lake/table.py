@@ -85,12 +85,24 @@ class Lake:
         """What was last committed under a mark of the module's docstring; None when nothing was."""
         return self._table.transaction_version(mark)
 
-    def append(self, rows: Iterable[pa.RecordBatch], progress: Mapping[str, int]) -> None:
+    def append(
+        self,
+        rows: Iterable[pa.RecordBatch],
+        progress: Mapping[str, int],
+        *,
+        known: Mapping[str, int | None] | None = None,
+    ) -> None:
         """Commit rows and progress together, or neither. Rows may be none.
 
+        `known` is the progress that the rows were read behind. Delta finds what was committed after this version; what
+        came with it, as when files were joined, shows only here.
+
         Raises:
-            Overtaken: one of the marks was committed by another process since this version.
+            Overtaken: one of the marks was committed by another process.
         """
+        overtaken = [mark for mark, version in (known or {}).items() if self.progress(mark) != version]
+        if overtaken:
+            raise Overtaken(f"{', '.join(overtaken)}: committed by another process before version {self.version}")
         marks = [Transaction(mark, version) for mark, version in progress.items()]
         reader = pa.RecordBatchReader.from_batches(self._schema, rows)
         try:

@@ -205,8 +205,9 @@ class TableArchiver:
         if progress or closes:
             if is_passed:
                 progress[through_mark(topic)] = max(self._mark.at_ms, self._through_ms)
+            known = {offset_mark(topic, partition): self._committed.get(partition) for partition in self._positions}
             try:
-                self._lake.append(self._buffer, progress)
+                self._lake.append(self._buffer, progress, known=known | {through_mark(topic): self._through_ms or None})
             except Overtaken as error:
                 self.archived.overtaken += 1
                 log.warning("archiver.overtaken", extra={"problem": str(error)})

@@ -170,6 +170,19 @@ def test_the_second_of_two_archivers_goes_on_behind_the_first(tmp_path: Path) ->
     assert archived_ids(tmp_path) == ["e1", "e2", "e3"]
 
 
+def test_what_another_archiver_committed_is_not_doubled_where_joining_files_brought_its_version(tmp_path: Path) -> None:
+    log = TopicInMemory()
+    log.add("e1")
+    first, second = archiver(tmp_path, log), archiver(tmp_path, log.another_reader())
+    second.run_to_end()
+    first._gather(Event())
+    first._lake.refresh()  # as joining files leaves the table: at a version whose progress nobody read
+    first._commit()
+    assert first.archived.overtaken == 1
+    first.run_to_end()
+    assert archived_ids(tmp_path) == ["e1"]
+
+
 def test_a_broker_lost_while_catching_up_with_another_archiver_doubles_nothing(tmp_path: Path) -> None:
     log = TopicInMemory()
     log.add("e1")
