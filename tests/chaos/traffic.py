@@ -163,5 +163,5 @@ def _future(generator: Random, plain: Shipment, event: InteractionEvent) -> Ship
 
 def _misplaced(generator: Random, plain: Shipment, event: InteractionEvent) -> Shipment:
     """A right event under a wrong key, or under none."""
-    key = generator.choice((None, b"", b"\xff\xfe", f"{event.visitor_id} ".encode(), b"somebody else"))
+    key = generator.choice((None, b"", b"\xff\xfe", f"{event.visitor_id} ".encode(), b"no visitor at all"))
     return replace(plain, route="kafka", key=key, event_id="", reason=Reason.KEY)

@@ -18,9 +18,14 @@ from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize(
-    ("layer", "command"), [("writer", ("speed.writer",)), ("archiver", ("batch", "archive"))], ids=str
+    ("layer", "command", "metric"),
+    [
+        ("writer", ("speed.writer",), "firth_writer_lag_records 0.0"),
+        ("archiver", ("batch", "archive"), 'firth_archiver_lag_records{table="impressions"} 0.0'),
+    ],
+    ids=str,
 )
-def test_a_process_shows_its_own_metrics(layer: str, command: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_process_shows_its_own_metrics(layer: str, command: tuple[str, ...], metric: str, tmp_path: Path) -> None:
     settings = instance_in(tmp_path)
     port = getattr(settings.metrics, f"{layer}_port")
     environment = os.environ | {
@@ -42,6 +47,6 @@ def test_a_process_shows_its_own_metrics(layer: str, command: tuple[str, ...], t
     )
     with started, closing(socket.create_server((settings.kafka.host, settings.kafka.port))):  # says nothing
         try:
-            assert f"firth_{layer}_lag_records 0.0" in wait_until(shown, 30, f"the metrics of the {layer}")
+            assert metric in wait_until(shown, 30, f"the metrics of the {layer}")
         finally:
             started.kill()
