@@ -32,6 +32,10 @@ POLL_RECORDS_MAX: Final = 4_000
 
 POLL_TIMEOUT_MS: Final = 200
 COMMIT_PERIOD_S: Final = 0.5
+COMMIT_REFUSALS_MAX: Final = 60
+"""Half a minute of commits that Kafka refuses, three times its patience with a silent member: the group does not take us
+back. Then the process ends, and the next one joins anew."""
+
 WATCH_PERIOD_S: Final = 1.0
 RETRY_FIRST_S: Final = 0.05
 RETRY_LONGEST_S: Final = 2.0
@@ -67,12 +71,13 @@ class FeatureWriter:
         self._epoch = ""
         self._committed_at_s = self._watched_at_s = 0.0
         self._dirty = False
+        self._refusals = 0
 
     def run(self, stopped: Event, heartbeat: Path) -> None:
         """Until `stopped`.
 
         Raises:
-            DependencyError: the store stays away, or a topic does not exist.
+            DependencyError: the store stays away, a topic does not exist, or the group does not take us back.
             ConsistencyError: a row cannot be read or stored.
         """
         self._epoch = self._patiently(self._sink.epoch)
@@ -156,8 +161,11 @@ class FeatureWriter:
             self._consumer.commit(positions)
         except KafkaError as error:
             log.warning("offsets.kept_back", extra={"problem": str(error)})
+            self._refusals += 1
+            if self._refusals > COMMIT_REFUSALS_MAX:
+                raise DependencyError("kafka group of the writers", str(error), "start the writer again") from error
         else:
-            self._dirty = False
+            self._dirty, self._refusals = False, 0
 
     def _observe(self, updates: list[FeatureUpdate], written: Written, took_s: float) -> None:
         now_ms = time.time_ns() // 1_000_000
