@@ -33,8 +33,8 @@ POLL_RECORDS_MAX: Final = 4_000
 POLL_TIMEOUT_MS: Final = 200
 COMMIT_PERIOD_S: Final = 0.5
 COMMIT_REFUSALS_MAX: Final = 60
-"""Half a minute of commits that Kafka refuses, three times its patience with a silent member: the group does not take us
-back. Then the process ends, and the next one joins anew."""
+"""Half a minute of commits that Kafka refuses, three times its patience with a silent member: the group does not take
+us back. Then the process ends, and the next one joins anew."""
 
 WATCH_PERIOD_S: Final = 1.0
 RETRY_FIRST_S: Final = 0.05
