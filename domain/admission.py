@@ -1,6 +1,7 @@
 """Admission: which records count. The stream, the lake and the batch layer apply these rules alike.
 
-`screen` needs only the record. Duplicates and floods need the visitor's admitted ids, which `domain.states` keeps.
+`screen` needs only the record. Duplicates and floods need the ids that were seen of the visitor, which
+`domain.states` keeps.
 """
 
 from __future__ import annotations

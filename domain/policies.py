@@ -51,7 +51,9 @@ class TimelinePolicy:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """What is let in: at most `future_max_ms` ahead of its receipt, `admitted_max` per visitor and bucket."""
+    """What is let in: at most `future_max_ms` ahead of its receipt, and `admitted_max` different events of a visitor
+    per partition and bucket.
+    """
 
     future_max_ms: int = 5 * MINUTE_MS
     admitted_max: int = 2_000
