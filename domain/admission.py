@@ -6,19 +6,10 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 from domain.facts import Stamp
 from domain.policies import AdmissionPolicy
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import InteractionEvent, decode_interaction
-
-IDENTITY_BYTES = 8
-
-
-def identity(event_id: str) -> bytes:
-    """A 64-bit hash of an event id (BLAKE2b): always a hash, never a slice, so that adversarial ids do not collide."""
-    return blake2b(event_id.encode(), digest_size=IDENTITY_BYTES).digest()
 
 
 def screen(key: str, raw: bytes | memoryview, stamp: Stamp, policy: AdmissionPolicy) -> InteractionEvent:

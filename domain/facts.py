@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -15,6 +16,14 @@ WEEKDAY_OF_EPOCH: Final = 3
 """1970-01-01 was a Thursday; Monday is 0."""
 
 
+IDENTITY_BYTES: Final = 8
+
+
+def identity(event_id: str) -> bytes:
+    """A 64-bit hash of an event id (BLAKE2b): always a hash, never a slice, so that adversarial ids do not collide."""
+    return blake2b(event_id.encode(), digest_size=IDENTITY_BYTES).digest()
+
+
 class Stamp(msgspec.Struct, frozen=True, array_like=True):
     """Where and when Kafka took a record: the same for every reader. History has partition -1."""
 
@@ -26,13 +35,13 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True):
 class Fact(msgspec.Struct, frozen=True, array_like=True):
     """One admitted interaction, reduced to what folds use.
 
-    `value_micros` is 0 where the event has no value. `critic_milli` is the weight of a critic's word, in thousandths,
-    1,000 where the event names none; it is 0 for everybody else.
+    `token` is the identity of its event. `value_micros` is 0 where the event has no value. `critic_milli` is the weight
+    of a critic's word, in thousandths, 1,000 where the event names none; it is 0 for everybody else.
     """
 
     occurred_at_ms: int
     received_at_ms: int
-    event_id: str
+    token: bytes
     visitor_id: str
     item_id: str
     kind: str
@@ -59,7 +68,7 @@ def to_fact(event: InteractionEvent, received_at_ms: int) -> Fact:
     return Fact(
         event.occurred_at_ms,
         received_at_ms,
-        event.event_id,
+        identity(event.event_id),
         event.visitor_id,
         event.item_id,
         event.kind,

@@ -95,14 +95,14 @@ VISITOR: Final = (
     Feature(
         "recent_watches",
         "visitor",
-        LastN(10, PLAY, distinct=True),
+        LastN(10, PLAY),
         "The ten items that the visitor played last, oldest first.",
         "items",
     ),
     Feature(
         "seen_items",
         "visitor",
-        LastN(50, distinct=True),
+        LastN(50),
         "The 50 items that the visitor acted on last, over all sessions, oldest first, each by its newest act.",
         "items",
     ),

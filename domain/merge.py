@@ -11,8 +11,8 @@ from typing import Any
 from domain import features as catalogue
 from domain.features import GENERATION, Entity, Feature, batch_only_of, derived_of, features_of
 from domain.policies import Policies
+from domain.rows import Row
 from domain.sessions import Session
-from domain.states import Row
 from domain.timeline import Timeline
 
 Cells = Mapping[str, Any]

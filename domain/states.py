@@ -6,84 +6,42 @@ on the changelog (`row`) is the state itself without the remembered event ids: r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from struct import Struct
+from typing import Final
 
 import msgspec
 
-from domain.admission import IDENTITY_BYTES, identity
-from domain.facts import Fact, Stamp, to_fact
-from domain.features import GENERATION, Entity, folds_of
-from domain.policies import BucketPolicy, Policies
-from domain.timeline import Timeline, Visit, to_visit
+from domain.encoded_timeline import TimelineIndex
+from domain.facts import IDENTITY_BYTES, Fact, Stamp, to_fact
+from domain.policies import Policies
+from domain.rows import OpenRow, Row, decode_row, encode_row, open_row
+from domain.timeline import to_visit
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import InteractionEvent
-
-STATE_VERSION: Final = 2
-
-
-class BucketState(msgspec.Struct, array_like=True):
-    """The states of one bucket, by feature name; one that is not there is zero.
-
-    `generation` is the catalogue's when the bucket began: of a feature that came later it has a part at most.
-    """
-
-    start_ms: int
-    states: dict[str, Any]
-    generation: int = 1
-
-
-class Row(msgspec.Struct, array_like=True):
-    """A changelog value: a key's mergeable state, and the newest offset per partition that it includes.
-
-    `dropped_through_ms` is the end of the newest bucket that the state has let go, 0 when it has all.
-    """
-
-    version: int
-    received_at_ms: int
-    offsets: dict[int, int]
-    dropped_through_ms: int
-    buckets: list[BucketState]
-    visits: list[Visit]
-
 
 Seen = dict[int, dict[int, bytes]]
 """By partition and bucket, the identities of the events that were seen there, one after the other."""
 
 
-class _VisitorBlob(msgspec.Struct, array_like=True):
-    row: Row
+class _Memory(msgspec.Struct, array_like=True):
+    """What a visitor's state remembers beyond its row."""
+
     seen: Seen
+    timeline: TimelineIndex
 
 
-class _RowInBlob(msgspec.Struct, array_like=True):
-    row: msgspec.Raw
+_ROW_BYTES: Final = Struct("<I")
+"""A dumped visitor's state is the length of its row, the row, and the memory: so the row is cut out undecoded."""
 
-
-_ENCODER = msgspec.msgpack.Encoder()
-_ROWS = msgspec.msgpack.Decoder(Row)
-_VISITORS = msgspec.msgpack.Decoder(_VisitorBlob)
-_ROWS_IN_BLOBS = msgspec.msgpack.Decoder(_RowInBlob)
-
-
-def decode_row(raw: bytes) -> Row:
-    """A changelog value, decoded."""
-    return _ROWS.decode(raw)
-
-
-def encode_row(row: Row) -> bytes:
-    """A changelog value, encoded."""
-    return _ENCODER.encode(row)
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_MEMORIES: Final = msgspec.msgpack.Decoder(_Memory)
 
 
 def encoded_row(blob: bytes) -> bytes:
     """The changelog value that stands in a dumped visitor's state: cut out, without decoding or encoding it again."""
-    return bytes(_ROWS_IN_BLOBS.decode(blob).row)
-
-
-def empty_row() -> Row:
-    """The row of a key of which nothing is known."""
-    return Row(STATE_VERSION, 0, {}, 0, [], [])
+    return blob[_ROW_BYTES.size : _ROW_BYTES.size + _ROW_BYTES.unpack_from(blob)[0]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,24 +67,32 @@ class VisitorState:
     is in several only where a producer partitions otherwise than Kafka, or where partitions were added.
     """
 
-    __slots__ = ("_policies", "_seen", "row")
+    __slots__ = ("_memory", "_policies", "_row")
 
-    def __init__(self, row: Row, seen: Seen, policies: Policies) -> None:
-        self.row = row
-        self._seen = seen
+    def __init__(self, row: OpenRow, memory: _Memory, policies: Policies) -> None:
+        self._row = row
+        self._memory = memory
         self._policies = policies
 
     @classmethod
     def load(cls, blob: bytes | None, policies: Policies) -> VisitorState:
         """The state as `dump` left it, or a new one."""
         if blob is None:
-            return cls(empty_row(), {}, policies)
-        loaded = _VISITORS.decode(blob)
-        return cls(loaded.row, loaded.seen, policies)
+            return cls(open_row(None), _Memory({}, TimelineIndex()), policies)
+        whole = memoryview(blob)
+        start = _ROW_BYTES.size
+        end = start + _ROW_BYTES.unpack_from(blob)[0]
+        return cls(open_row(whole[start:end]), _MEMORIES.decode(whole[end:]), policies)
 
     def dump(self) -> bytes:
         """The state as bytes; `load(dump())` behaves alike for every later record."""
-        return _ENCODER.encode(_VisitorBlob(self.row, self._seen))
+        row = encode_row(self._row)
+        return b"".join((_ROW_BYTES.pack(len(row)), row, _ENCODER.encode(self._memory)))
+
+    @property
+    def row(self) -> Row:
+        """The changelog value as it stands now, decoded: a copy."""
+        return decode_row(encode_row(self._row))
 
     def observe(self, event: InteractionEvent, stamp: Stamp) -> Outcome:
         """Take one screened record.
@@ -134,21 +100,20 @@ class VisitorState:
         Raises:
             RejectedEvent: `flood`, when the visitor's bucket is full; the offset counts as taken all the same.
         """
-        bucket = self._policies.bucket
-        start_ms = bucket.start_of(stamp.received_at_ms)
-        _advance(self.row, stamp)
-        if self._was_seen(identity(event.event_id), stamp.partition, start_ms):
-            return Duplicate()
+        start_ms = self._policies.bucket.start_of(stamp.received_at_ms)
+        self._row.advance(stamp)
         fact = to_fact(event, stamp.received_at_ms)
+        if self._was_seen(fact.token, stamp.partition, start_ms):
+            return Duplicate()
         if not event.personalise:
             return Admitted(fact, is_late=False)
         return Admitted(fact, is_late=self._fold(fact, start_ms))
 
     def _fold(self, fact: Fact, start_ms: int) -> bool:
-        _fold_into(self.row, "visitor", fact, start_ms, self._policies.bucket)
-        timeline, visit = Timeline(tuple(self.row.visits)), to_visit(fact)
-        is_late = timeline.is_late(visit, self._policies.timeline)
-        self.row.visits = list(timeline.add(visit, self._policies.timeline).visits)
+        self._row.add("visitor", fact, start_ms, self._policies.bucket)
+        timeline, policy, visit = self._memory.timeline, self._policies.timeline, to_visit(fact)
+        is_late = timeline.is_late(visit, policy)
+        self._row.visits = timeline.add(self._row.visits, visit, policy)
         return is_late
 
     def _was_seen(self, token: bytes, partition: int, start_ms: int) -> bool:
@@ -157,7 +122,7 @@ class VisitorState:
         What was merely seen counts, admitted or not, so that the answer depends on these buckets alone and a rebuild
         that begins with the first of them gives it too. A full bucket remembers no more.
         """
-        seen, bucket = self._seen.setdefault(partition, {}), self._policies.bucket
+        seen, bucket = self._memory.seen.setdefault(partition, {}), self._policies.bucket
         ids = seen.get(start_ms, b"")
         if _holds(ids, token):
             return True
@@ -177,48 +142,35 @@ class VisitorState:
 class ItemState:
     """All that the stream keeps of one item. Feed it admitted facts; order does not matter."""
 
-    __slots__ = ("_policies", "row")
+    __slots__ = ("_policies", "_row")
 
-    def __init__(self, row: Row, policies: Policies) -> None:
-        self.row = row
+    def __init__(self, row: OpenRow, policies: Policies) -> None:
+        self._row = row
         self._policies = policies
 
     @classmethod
     def load(cls, blob: bytes | None, policies: Policies) -> ItemState:
         """The state as `dump` left it, or a new one."""
-        return cls(empty_row() if blob is None else decode_row(blob), policies)
+        return cls(open_row(blob), policies)
 
     def dump(self) -> bytes:
         """The state as bytes: the row itself."""
-        return encode_row(self.row)
+        return encode_row(self._row)
+
+    @property
+    def row(self) -> Row:
+        """The changelog value as it stands now, decoded: a copy."""
+        return decode_row(encode_row(self._row))
+
+    def begin(self, before: Mapping[int, int]) -> None:
+        """The state is new, and includes all records up to these offsets."""
+        self._row.offsets.update(before)
 
     def add(self, fact: Fact, stamp: Stamp) -> None:
         """Take one admitted fact."""
-        _advance(self.row, stamp)
+        self._row.advance(stamp)
         start_ms = self._policies.bucket.start_of(stamp.received_at_ms)
-        _fold_into(self.row, "item", fact, start_ms, self._policies.bucket)
-
-
-def _advance(row: Row, stamp: Stamp) -> None:
-    row.received_at_ms = max(row.received_at_ms, stamp.received_at_ms)
-    row.offsets[stamp.partition] = max(row.offsets.get(stamp.partition, -1), stamp.offset)
-
-
-def _fold_into(row: Row, entity: Entity, fact: Fact, start_ms: int, policy: BucketPolicy) -> None:
-    """Add a fact to the state of its bucket; beyond `policy.kept` buckets the oldest is let go, and that is noted."""
-    if start_ms < row.dropped_through_ms:
-        return
-    bucket = next((bucket for bucket in row.buckets if bucket.start_ms == start_ms), None)
-    if bucket is None:
-        bucket = BucketState(start_ms, {}, GENERATION)
-        row.buckets = sorted([*row.buckets, bucket], key=lambda kept: kept.start_ms)
-    for name, aggregate in folds_of(entity, fact.kind):
-        known = bucket.states.get(name)
-        state = aggregate.add(aggregate.zero() if known is None else known, fact, policy)
-        if known is not None or state != aggregate.zero():
-            bucket.states[name] = state
-    while len(row.buckets) > policy.kept:
-        row.dropped_through_ms = row.buckets.pop(0).start_ms + policy.period_ms
+        self._row.add("item", fact, start_ms, self._policies.bucket)
 
 
 def _holds(ids: bytes, token: bytes) -> bool:

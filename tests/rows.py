@@ -9,7 +9,8 @@ from domain.features import GENERATION, Entity, batch_only_of, column_names, fea
 from domain.merge import stream_cells
 from domain.policies import DAY_MS, Policies
 from domain.reference import totals
-from domain.states import ItemState, Row, VisitorState
+from domain.rows import Row
+from domain.states import ItemState, VisitorState
 from tests.builders import START_MS, fact, interaction, stamp
 
 POLICIES = Policies()

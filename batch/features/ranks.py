@@ -19,7 +19,7 @@ from batch.features.quantities import is_of
 from domain.aggregates import KMinValues, LastN
 from domain.aggregates.distinct import HASH_DIGITS
 
-ENTRY: Final = ("occurred_at_ms", "event_id", "item_id", "kind")
+ENTRY: Final = ("occurred_at_ms", "item_id", "kind")
 """The fields of an entry of `LastN`, in their order."""
 
 
@@ -34,9 +34,7 @@ def ranked_totals(key: str, facts: DataFrame, parts: Sequence[Part]) -> list[Dat
 
 def _member_of(aggregate: LastN | KMinValues) -> tuple[str, ...]:
     """The columns by which facts are one and the same."""
-    if isinstance(aggregate, KMinValues):
-        return (aggregate.member,)
-    return ("item_id",) if aggregate.distinct else ENTRY
+    return (aggregate.member,) if isinstance(aggregate, KMinValues) else ("item_id",)
 
 
 def _first_of_members(key: str, facts: DataFrame, member: Sequence[str], parts: Sequence[Part]) -> DataFrame:

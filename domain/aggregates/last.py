@@ -1,8 +1,8 @@
-"""LastN: the newest facts."""
+"""LastN: the items of the newest facts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,27 +10,26 @@ from domain.aggregates.algebra import Column, ColumnType
 from domain.facts import Fact
 from domain.policies import BucketPolicy
 
-Entry = tuple[int, str, str, str]
-"""(occurred_at_ms, event_id, item_id, kind)"""
+Entries = tuple[list[int], list[str], list[str]]
+"""(occurred_at_ms, item_id and kind of each entry), aligned and ascending. A decoded one is a list of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastN:
-    """The `n` newest facts by (occurred_at_ms, event_id), oldest first; with `kinds`, only of those kinds.
+    """The `n` items acted on last, each by its newest fact, oldest first; with `kinds`, only facts of those kinds.
 
-    With `distinct`, only the newest fact of each item: whatever a part leaves out has n newer items in that part, and
-    so in the whole.
+    Ordered by (occurred_at_ms, item_id, kind): nothing that two facts of one instant differ in but what is shown, so
+    that the order in which they come cannot show. Whatever a part leaves out has n newer items in that part, and so in
+    the whole.
     """
 
     n: int
     kinds: tuple[str, ...] = ()
-    distinct: bool = False
 
     @property
     def state_columns(self) -> Sequence[Column]:
         return (
             Column("at_ms", ColumnType.INTS),
-            Column("events", ColumnType.STRINGS),
             Column("items", ColumnType.STRINGS),
             Column("kinds", ColumnType.STRINGS),
         )
@@ -45,40 +44,52 @@ class LastN:
             Column("kinds", ColumnType.STRINGS),
         )
 
-    def zero(self) -> list[Entry]:
-        return []
+    def zero(self) -> Entries:
+        return ([], [], [])
 
-    def add(self, state: list[Entry], fact: Fact, policy: BucketPolicy) -> list[Entry]:
+    def add(self, state: Entries, fact: Fact, policy: BucketPolicy) -> Entries:
         if self.kinds and fact.kind not in self.kinds:
             return state
-        return self.merge(state, [(fact.occurred_at_ms, fact.event_id, fact.item_id, fact.kind)])
+        at_ms, items, kinds = state
+        at, item, kind = fact.occurred_at_ms, fact.item_id, fact.kind
+        if at_ms and (at, item, kind) < (at_ms[-1], items[-1], kinds[-1]):
+            return self.merge(state, ([at], [item], [kind]))
+        if item in items:
+            place = items.index(item)
+            del at_ms[place], items[place], kinds[place]
+        elif len(items) == self.n:
+            del at_ms[0], items[0], kinds[0]
+        at_ms.append(at)
+        items.append(item)
+        kinds.append(kind)
+        return state
 
-    def merge(self, left: list[Entry], right: list[Entry]) -> list[Entry]:
-        entries = sorted({_entry(*entry) for entry in left} | {_entry(*entry) for entry in right})
-        if self.distinct:
-            newest = {entry[2]: entry for entry in entries}
-            entries = sorted(newest.values())
-        return entries[-self.n :]
+    def merge(self, left: Entries, right: Entries) -> Entries:
+        newest = {item: (at, item, kind) for at, item, kind in sorted([*_rows(left), *_rows(right)])}
+        kept = sorted(newest.values())[-self.n :]
+        return ([entry[0] for entry in kept], [entry[1] for entry in kept], [entry[2] for entry in kept])
 
-    def nothing(self) -> list[Entry]:
-        return []
+    def nothing(self) -> Entries:
+        return self.zero()
 
-    def extend(self, total: list[Entry], state: list[Entry], bucket_start_ms: int) -> list[Entry]:
+    def extend(self, total: Entries, state: Entries, bucket_start_ms: int) -> Entries:
         return self.merge(total, state)
 
-    def finish(self, total: list[Entry], as_of_ms: int) -> tuple[Any, ...]:
-        return ([entry[2] for entry in total], [entry[0] for entry in total], [entry[3] for entry in total])
+    def finish(self, total: Entries, as_of_ms: int) -> tuple[Any, ...]:
+        at_ms, items, kinds = total
+        return (items, at_ms, kinds)
 
-    def pack_state(self, state: list[Entry]) -> tuple[Any, ...]:
-        return tuple([entry[index] for entry in state] for index in range(4))
+    def pack_state(self, state: Entries) -> tuple[Any, ...]:
+        at_ms, items, kinds = state
+        return (at_ms, items, kinds)
 
-    def unpack_state(self, cells: Sequence[Any]) -> list[Entry]:
-        return list(zip(*cells, strict=True))
+    def unpack_state(self, cells: Sequence[Any]) -> Entries:
+        at_ms, items, kinds = cells
+        return (at_ms, items, kinds)
 
     pack_total = pack_state
     unpack_total = unpack_state
 
 
-def _entry(at_ms: int, event_id: str, item_id: str, kind: str) -> Entry:
-    """The entry as a tuple: a decoded state has lists."""
-    return (at_ms, event_id, item_id, kind)
+def _rows(entries: Entries) -> Iterator[tuple[int, str, str]]:
+    return zip(*entries, strict=True)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from domain.derived import EXPECTED_SHARE, RECENT_HALF_LIFE_MS, USUAL_HALF_LIFE_MS
 from domain.features import Feature, features_of
-from domain.states import Row, decode_row
+from domain.rows import Row, decode_row
 from schemas.errors import PlatformError
 
 log = logging.getLogger(__name__)

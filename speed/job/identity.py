@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 
 from domain.policies import BucketPolicy
-from domain.states import STATE_VERSION
+from domain.rows import STATE_VERSION
 from schemas.errors import ConfigurationError
 
 IDENTITY: Final = "identity.json"
@@ -16,16 +16,20 @@ REMEDY: Final = "put it back, or give the state up and read the log again: `pyth
 
 
 class StateIdentity(msgspec.Struct, frozen=True):
-    """What must not change under a state. The number of kept buckets may: rows tell what they have let go."""
+    """What must not change under a state. The number of kept buckets may: rows tell what they have let go.
+
+    Checkpoints are in a format of their state backend's own; in savepoints, which every one reads, it says nothing.
+    """
 
     period_ms: int
     dedup: int
     state_version: int
+    state_backend: str = "hashmap"
 
     @classmethod
-    def of(cls, policy: BucketPolicy) -> StateIdentity:
+    def of(cls, policy: BucketPolicy, state_backend: str = "hashmap") -> StateIdentity:
         """The identity of a state that this program makes under a policy."""
-        return cls(policy.period_ms, policy.dedup, STATE_VERSION)
+        return cls(policy.period_ms, policy.dedup, STATE_VERSION, state_backend)
 
 
 def read_identity(folder: Path) -> StateIdentity | None:
@@ -42,6 +46,16 @@ def write_identity(folder: Path, identity: StateIdentity) -> None:
     unfinished = folder / f".{IDENTITY}"
     unfinished.write_bytes(msgspec.json.encode(identity) + b"\n")
     unfinished.replace(folder / IDENTITY)
+
+
+def refuse_another_backend(checkpoint: Path, found: str, wanted: str) -> NoReturn:
+    """Raises ConfigurationError: a checkpoint cannot be read by another state backend than the one that wrote it."""
+    raise ConfigurationError(
+        "FIRTH_FLINK__STATE_BACKEND",
+        f"is {wanted}, but the checkpoint {checkpoint} was written by {found}",
+        f"put {found} back, start the job, take a savepoint (`python -m speed savepoint`), stop the job and change it "
+        "then; or give the state up and read the log again: `python -m speed rebuild`",
+    )
 
 
 def refuse_another(state: Path, found: StateIdentity | None, wanted: StateIdentity) -> None:

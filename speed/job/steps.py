@@ -8,7 +8,8 @@ from typing import Final, NamedTuple, Protocol
 
 from domain.admission import screen
 from domain.policies import Policies
-from domain.states import Admitted, ItemState, Row, VisitorState, decode_row, encoded_row
+from domain.rows import Row, decode_row
+from domain.states import Admitted, ItemState, VisitorState, encoded_row
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import DeadLetter, encode
 from schemas.topics import KAFKA_RECORD_BYTES_MAX
@@ -152,7 +153,7 @@ class ItemStep:
         before = state.value()
         item = ItemState.load(before, self._policies)
         if before is None:
-            item.row.offsets.update(self._before)
+            item.begin(self._before)
         item.add(hop.fact, hop.stamp)
         blob = item.dump()
         state.update(blob)

@@ -10,7 +10,7 @@ import msgspec
 
 from domain.merge import session_cells, stream_cells
 from domain.policies import Policies
-from domain.states import STATE_VERSION, Row, decode_row
+from domain.rows import STATE_VERSION, Row, decode_row
 from feature_repo.layout import EntityKeys
 from feature_repo.views import ITEM_TREND, VISITOR_RECENT, VISITOR_SESSION, View
 from schemas.errors import ConsistencyError

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
-from domain.states import Row
+from domain.rows import Row
 from infra import metrics
 from schemas.errors import DependencyError
 from speed.tombstones import HEADER

@@ -17,7 +17,7 @@ from domain.admission import screen
 from domain.facts import Stamp
 from domain.policies import AdmissionPolicy, BucketPolicy, Policies
 from domain.reference import LogRecord
-from domain.states import Row, decode_row
+from domain.rows import Row, decode_row
 from infra.settings import Settings
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import KINDS, DeadLetter, InteractionContext, decode, encode

@@ -20,8 +20,9 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from redis import Redis
 
 from domain.merge import merge_cells, session_cells
+from domain.rows import Row
 from domain.slates import Visitor, recognise
-from domain.states import ItemState, Row, VisitorState
+from domain.states import ItemState, VisitorState
 from feature_repo.layout import EntityKeys
 from feature_repo.offline import TIMESTAMP_COLUMN
 from feature_repo.online_store import SpeedOwnedView

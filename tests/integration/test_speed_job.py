@@ -17,7 +17,7 @@ from domain import reference
 from domain.features import Entity
 from domain.merge import merge_cells, stream_cells
 from domain.reference import LogRecord
-from domain.states import Row
+from domain.rows import Row
 from infra.processes import programs
 from infra.processes.launch import Child, launch
 from infra.processes.topics import ensure_topics

@@ -13,7 +13,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
 from domain.policies import DAY_MS, BucketPolicy, Policies
-from domain.states import Row, decode_row
+from domain.rows import Row, decode_row
 from infra.processes import programs
 from infra.processes.launch import launch
 from infra.processes.topics import ensure_topics

@@ -18,7 +18,8 @@ from redis import Redis
 
 from domain.facts import Stamp
 from domain.merge import session_cells, stream_cells
-from domain.states import ItemState, Row, VisitorState, encode_row
+from domain.rows import Row, encode_row
+from domain.states import ItemState, VisitorState
 from feature_repo.layout import EntityKeys
 from feature_repo.views import ITEM_TREND, VISITOR_RECENT, VISITOR_SESSION, View
 from infra import metrics

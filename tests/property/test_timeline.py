@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from random import Random
 
-from hypothesis import given
+import msgspec
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from domain.encoded_timeline import TimelineIndex
 from domain.policies import TimelinePolicy
+from domain.rows import NO_VISITS
 from domain.timeline import Timeline, Visit
 from tests.builders import visit
 
@@ -50,3 +53,16 @@ def test_order_and_redelivery_do_not_matter(a: list[Visit], policy: TimelinePoli
     for one in again:
         one_by_one = one_by_one.add(one, policy)
     assert one_by_one == timeline(a, policy)
+
+
+@given(visits, policies)
+@example([visit(n) for n in range(40)], TimelinePolicy(visits_max=20))
+def test_an_encoded_timeline_says_what_a_decoded_one_says_after_every_visit(
+    a: list[Visit], policy: TimelinePolicy
+) -> None:
+    plain, encoded, index = Timeline(), NO_VISITS, TimelineIndex()
+    for one in a:
+        assert index.is_late(one, policy) == plain.is_late(one, policy)
+        plain, encoded = plain.add(one, policy), index.add(encoded, one, policy)
+        index = msgspec.msgpack.decode(msgspec.msgpack.encode(index), type=TimelineIndex)
+        assert bytes(encoded) == msgspec.msgpack.encode(plain.visits)

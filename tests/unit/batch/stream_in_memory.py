@@ -21,7 +21,8 @@ from domain.impressions import ImpressionCounts, ImpressionRecord, impression_co
 from domain.merge import Cells, merge_cells, session_cells, stream_cells
 from domain.policies import Policies
 from domain.reference import LogRecord, admitted, facts_by_key, totals
-from domain.states import Admitted, ItemState, Row, VisitorState
+from domain.rows import Row
+from domain.states import Admitted, ItemState, VisitorState
 from schemas.errors import RejectedEvent
 
 

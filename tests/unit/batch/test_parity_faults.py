@@ -10,7 +10,7 @@ import pytest
 
 import domain.merge
 import domain.reference
-import domain.states
+import domain.rows
 from batch.parity_comparer import Owed
 from domain.aggregates import Aggregate, DecayedSum, Windowed
 from domain.features import Entity, Feature, features_of
@@ -30,7 +30,7 @@ def with_aggregate(monkeypatch: pytest.MonkeyPatch, layer: ModuleType, feature: 
         )
 
     monkeypatch.setattr(layer, "features_of", changed, raising=False)
-    if layer is domain.states:
+    if layer is domain.rows:
         monkeypatch.setattr(layer, "folds_of", lambda entity, _: [(one.name, one.aggregate) for one in changed(entity)])
 
 
@@ -95,7 +95,7 @@ def test_a_half_life_that_is_one_minute_long_in_the_stream(monkeypatch: pytest.M
     policies, log = Policies(), visits(count=3, every_ms=5 * 3_600_000)
     half_life_ms = aggregate_of("popularity").half_life_ms
     with monkeypatch.context() as stream:
-        with_aggregate(stream, domain.states, "popularity", DecayedSum(half_life_ms + MINUTE_MS))
+        with_aggregate(stream, domain.rows, "popularity", DecayedSum(half_life_ms + MINUTE_MS))
         stores = stored(log, policies)
     (expected,), (actual,) = both(parity(stores, log, policies), "recent_popularity_weight", "book")
     assert 0 < expected - actual < 1_000

@@ -117,7 +117,7 @@ def test_distinct_members_are_exact_below_k_and_close_above() -> None:
 
 
 def test_the_last_distinct_items_show_each_item_once_by_its_newest_act() -> None:
-    last = LastN(2, distinct=True)
+    last = LastN(2)
     state = last.zero()
     for at_ms, item, kind in ((1, "a", "view"), (2, "b", "view"), (3, "a", "play"), (4, "c", "view")):
         state = last.add(state, fact(f"e{at_ms}", item=item, kind=kind, at_ms=at_ms), DAILY)

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from domain import features, merge, states
+from domain import features, merge, rows
 from domain.aggregates import Sum
 from domain.derived import Derived
 from domain.features import Feature, features_of
 from domain.merge import merge_cells, stream_cells
 from domain.reference import LogRecord, facts_by_key, totals
-from domain.states import Row, VisitorState, decode_row, encode_row
+from domain.rows import Row, decode_row, encode_row
+from domain.states import VisitorState
 from tests.builders import MINUTE_BUCKETS, START_MS, record
 
 MINUTE = 60_000
@@ -38,7 +39,7 @@ def new_catalogue(old_blob: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setitem(features._OF, "visitor", (*features_of("visitor"), LIKES))
     monkeypatch.setitem(features._DERIVED_OF, "visitor", (*features._DERIVED_OF["visitor"], LIKED))
     monkeypatch.setattr(merge, "GENERATION", 2)
-    monkeypatch.setattr(states, "GENERATION", 2)
+    monkeypatch.setattr(rows, "GENERATION", 2)
     features.folds_of.cache_clear()
     yield
     features.folds_of.cache_clear()
@@ -101,6 +102,6 @@ class TestAFeatureThatWasAdded:
 
 
 def test_a_feature_that_was_removed_is_passed_over() -> None:
-    row = states.empty_row()
-    row.buckets = [states.BucketState(START_MS, {"interactions": 1, "removed": [1, 2]})]
+    row = rows.empty_row()
+    row.buckets = [rows.BucketState(START_MS, {"interactions": 1, "removed": [1, 2]})]
     assert merge_cells("visitor", None, stream_cells("visitor", decode_row(encode_row(row))))["interactions"] == 1

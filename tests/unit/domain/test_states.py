@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from domain.admission import identity, screen
-from domain.facts import Stamp
+from domain.admission import screen
+from domain.facts import Stamp, identity
 from domain.merge import session_cells, stream_cells
 from domain.policies import AdmissionPolicy, BucketPolicy, Policies
 from domain.reference import LogRecord, admitted
-from domain.states import Admitted, Duplicate, ItemState, VisitorState, encode_row, encoded_row
+from domain.rows import encode_row
+from domain.states import Admitted, Duplicate, ItemState, VisitorState, encoded_row
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import encode
 from tests.builders import MINUTE_BUCKETS, START_MS, fact, interaction, record, stamp

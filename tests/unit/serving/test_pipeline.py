@@ -33,7 +33,6 @@ def history(*seen_items: str, cutoff_ms: int = START_MS) -> dict[str, Any]:
     return {
         "cutoff_ms": cutoff_ms,
         "history_seen_items_at_ms": list(range(len(seen_items))),
-        "history_seen_items_events": [f"h{place}" for place in range(len(seen_items))],
         "history_seen_items_items": list(seen_items),
         "history_seen_items_kinds": ["view"] * len(seen_items),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from domain.states import Row, decode_row
+from domain.rows import Row, decode_row
 from schemas.events import encode
 from speed.job.coalescing import Coalescing
 from speed.job.lifetime import Lifetime

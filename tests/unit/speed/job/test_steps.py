@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from domain.policies import DAY_MS, AdmissionPolicy, Policies
-from domain.states import decode_row
+from domain.rows import decode_row
 from schemas.errors import Reason
 from schemas.events import DeadLetter, InteractionEvent, decode, encode
 from schemas.topics import DEAD_LETTER_BYTES_MAX

@@ -7,7 +7,8 @@ import pytest
 
 from domain.merge import session_cells, stream_cells
 from domain.policies import Policies
-from domain.states import STATE_VERSION, ItemState, encode_row
+from domain.rows import STATE_VERSION, encode_row
+from domain.states import ItemState
 from feature_repo.layout import EntityKeys
 from feature_repo.views import ITEM_TREND, VISITOR_RECENT, VISITOR_SESSION, View
 from speed.tombstones import encode_offsets

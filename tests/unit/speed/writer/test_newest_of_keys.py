@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from domain.states import empty_row, encode_row
+from domain.rows import empty_row, encode_row
 from speed.tombstones import HEADER, encode_offsets
 from speed.writer.finishing import Tombstone
 from speed.writer.writing import Newest, newest_of_keys

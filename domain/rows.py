@@ -1,0 +1,130 @@
+"""The row of a key: its mergeable state as it stands on the changelog, and the same row open for one more record."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import msgspec
+
+from domain.facts import Fact, Stamp
+from domain.features import GENERATION, Entity, folds_of
+from domain.policies import BucketPolicy
+from domain.timeline import Visit
+
+STATE_VERSION: Final = 3
+
+
+class BucketState(msgspec.Struct, array_like=True):
+    """The states of one bucket, by feature name; one that is not there is zero.
+
+    `generation` is the catalogue's when the bucket began: of a feature that came later it has a part at most.
+    """
+
+    start_ms: int
+    states: dict[str, Any]
+    generation: int = 1
+
+
+class Row(msgspec.Struct, array_like=True):
+    """A changelog value: a key's mergeable state, and the newest offset per partition that it includes.
+
+    `dropped_through_ms` is the end of the newest bucket that the state has let go, 0 when it has all.
+    """
+
+    version: int
+    received_at_ms: int
+    offsets: dict[int, int]
+    dropped_through_ms: int
+    buckets: list[BucketState]
+    visits: list[Visit]
+
+
+class OpenRow(msgspec.Struct, array_like=True):
+    """A row of which only what a record changes is decoded: on the wire it is a `Row`.
+
+    Buckets and visits stay the bytes that they are. The newest bucket, which nearly every record belongs to, is decoded
+    when it is needed, and stands in the list as it is until the row is encoded again.
+    """
+
+    version: int
+    received_at_ms: int
+    offsets: dict[int, int]
+    dropped_through_ms: int
+    buckets: list[msgspec.Raw]
+    visits: msgspec.Raw
+
+    def advance(self, stamp: Stamp) -> None:
+        """Note that the row includes a record."""
+        if stamp.received_at_ms > self.received_at_ms:
+            self.received_at_ms = stamp.received_at_ms
+        if stamp.offset > self.offsets.get(stamp.partition, -1):
+            self.offsets[stamp.partition] = stamp.offset
+
+    def add(self, entity: Entity, fact: Fact, start_ms: int, policy: BucketPolicy) -> None:
+        """Add a fact to its bucket; beyond `policy.kept` buckets the oldest is let go, and that is noted."""
+        if start_ms < self.dropped_through_ms:
+            return
+        states = self._bucket(start_ms, policy).states
+        for name, aggregate in folds_of(entity, fact.kind):
+            known = states.get(name)
+            if known is not None:
+                states[name] = aggregate.add(known, fact, policy)
+                continue
+            state = aggregate.add(aggregate.zero(), fact, policy)
+            if state != aggregate.zero():
+                states[name] = state
+
+    def _bucket(self, start_ms: int, policy: BucketPolicy) -> BucketState:
+        """The bucket that starts there, decoded and in its place."""
+        if self.buckets:
+            newest = self._decoded(-1)
+            if newest.start_ms == start_ms:
+                return newest
+        return self._other_bucket(start_ms, policy)
+
+    def _other_bucket(self, start_ms: int, policy: BucketPolicy) -> BucketState:
+        buckets = [self._decoded(place) for place in range(len(self.buckets))]
+        found = next((bucket for bucket in buckets if bucket.start_ms == start_ms), None)
+        if found is None:
+            found = BucketState(start_ms, {}, GENERATION)
+            buckets = sorted([*buckets, found], key=lambda bucket: bucket.start_ms)
+            for let_go in buckets[: -policy.kept]:
+                self.dropped_through_ms = let_go.start_ms + policy.period_ms
+            self.buckets = cast(list[msgspec.Raw], buckets[-policy.kept :])
+        return found
+
+    def _decoded(self, place: int) -> BucketState:
+        bucket: msgspec.Raw | BucketState = self.buckets[place]
+        if not isinstance(bucket, BucketState):
+            bucket = _BUCKETS.decode(bucket)
+            self.buckets[place] = cast(msgspec.Raw, bucket)
+        return bucket
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_ROWS: Final = msgspec.msgpack.Decoder(Row)
+_OPEN_ROWS: Final = msgspec.msgpack.Decoder(OpenRow)
+_BUCKETS: Final = msgspec.msgpack.Decoder(BucketState)
+NO_VISITS: Final = msgspec.Raw(_ENCODER.encode([]))
+
+
+def decode_row(raw: bytes) -> Row:
+    """A changelog value, decoded."""
+    return _ROWS.decode(raw)
+
+
+def encode_row(row: Row | OpenRow) -> bytes:
+    """A changelog value, encoded."""
+    return _ENCODER.encode(row)
+
+
+def empty_row() -> Row:
+    """The row of a key of which nothing is known."""
+    return Row(STATE_VERSION, 0, {}, 0, [], [])
+
+
+def open_row(raw: bytes | memoryview | None) -> OpenRow:
+    """A changelog value to be changed; without one, the row of a key of which nothing is known."""
+    if raw is None:
+        return OpenRow(STATE_VERSION, 0, {}, 0, [], NO_VISITS)
+    return _OPEN_ROWS.decode(raw)
