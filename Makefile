@@ -8,6 +8,7 @@ MAIN := .venv/main/bin/python
 SPEED := .venv/speed/bin/python
 PYTEST := -m pytest
 FIRTH := $(MAIN) -m infra
+BENCH := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(MAIN)
 
 # What also runs in the speed environment: all that Flink imports. The recommenders are numba, so main only.
 SPEED_TESTS := $(wildcard tests/unit/schemas tests/unit/domain tests/unit/speed/job tests/property)
@@ -78,8 +79,16 @@ test-chaos: setup ## kill things at random for MINUTES (30) under load, then jud
 bench: setup ## every benchmark, one after the other; numbers land in bench/results
 	@for bench in tests/benchmark/bench_*.py; do \
 	    echo "== $$bench"; \
-	    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(MAIN) "$$bench"; \
+	    $(BENCH) "$$bench"; \
 	done
+
+.PHONY: bench-speed
+bench-speed: setup ## the stream: events/s, CPU, state and restarts by visitors and state backend; ARGS="--help" tells
+	@$(BENCH) -u -m tests.benchmark.bench_speed $(ARGS)
+
+.PHONY: bench-freshness
+bench-freshness: setup ## from a click to the slate that knows it, under load; ARGS="--overload" sends too much as well
+	@$(BENCH) -u -m tests.benchmark.bench_freshness $(ARGS)
 
 # --- keep up ----------------------------------------------------------------------------------------------------
 
