@@ -59,7 +59,7 @@ test: test-unit test-integration test-e2e ## every test, the quick ones first
 .PHONY: test-unit
 test-unit: setup ## unit and property tests, in both environments
 	$(SPEED) $(PYTEST) $(SPEED_TESTS) $(MAIN_ONLY)
-	$(MAIN) $(PYTEST) tests/unit tests/property $(SPEED_ONLY)
+	$(MAIN) $(PYTEST) tests/unit tests/property tests/benchmark $(SPEED_ONLY)
 
 .PHONY: test-integration
 test-integration: setup ## suites and integration tests, on real servers

@@ -45,7 +45,7 @@ class Load:
         return [item_id(rank) for rank in WATCHED_ITEMS]
 
 
-def make_load(visitors: int, events: int, rate: float, seconds: float) -> Load:
+def make_load(visitors: int, events: int, rate: float, seconds: float, warm_up_min: int = WARM_UP_MIN) -> Load:
     """`events` of backlog behind a warm-up in which every visitor acts, and `rate` a second for `seconds` live."""
     shop, stride, items = Shop(visitors), _stride(visitors), frozenset(WATCHED_ITEMS)
 
@@ -55,7 +55,7 @@ def make_load(visitors: int, events: int, rate: float, seconds: float) -> Load:
     def packed(made: Iterable[Sent], together: int = TOGETHER) -> list[Request]:
         return list(requests(made, together, is_watched))
 
-    now_ms, each = int(time.time() * 1_000), max(round(WARM_UP_MIN / visitors), 1)
+    now_ms, each = int(time.time() * 1_000), max(round(warm_up_min / visitors), 1)
     return Load(
         visitors,
         rate,
