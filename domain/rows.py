@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import msgspec
 
+from domain.aggregates.alike import add_alike
 from domain.facts import Fact, Stamp
 from domain.features import GENERATION, Entity, folds_of
+from domain.hops import Hop
 from domain.policies import BucketPolicy
 from domain.timeline import Visit
 
@@ -53,7 +56,7 @@ class OpenRow(msgspec.Struct, array_like=True):
     buckets: list[msgspec.Raw]
     visits: msgspec.Raw
 
-    def advance(self, stamp: Stamp) -> None:
+    def advance(self, stamp: Stamp | Hop) -> None:
         """Note that the row includes a record."""
         if stamp.received_at_ms > self.received_at_ms:
             self.received_at_ms = stamp.received_at_ms
@@ -72,6 +75,20 @@ class OpenRow(msgspec.Struct, array_like=True):
                 continue
             state = aggregate.add(aggregate.zero(), fact, policy)
             if state != aggregate.zero():
+                states[name] = state
+
+    def add_alike(self, entity: Entity, facts: Sequence[Fact], start_ms: int, policy: BucketPolicy) -> None:
+        """The same for facts that are alike (see `domain.aggregates.alike`)."""
+        if len(facts) == 1:
+            self.add(entity, facts[0], start_ms, policy)
+            return
+        if start_ms < self.dropped_through_ms:
+            return
+        states = self._bucket(start_ms, policy).states
+        for name, aggregate in folds_of(entity, facts[0].kind):
+            known = states.get(name)
+            state = add_alike(aggregate, aggregate.zero() if known is None else known, facts, policy)
+            if known is not None or state != aggregate.zero():
                 states[name] = state
 
     def _bucket(self, start_ms: int, policy: BucketPolicy) -> BucketState:

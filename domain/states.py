@@ -6,15 +6,17 @@ on the changelog (`row`) is the state itself without the remembered event ids: r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
+from domain.aggregates.alike import groups_of_alike
 from domain.encoded_timeline import TimelineIndex
 from domain.facts import IDENTITY_BYTES, Fact, Stamp, to_fact
+from domain.hops import Hop
 from domain.policies import Policies
 from domain.rows import OpenRow, Row, decode_row, encode_row, open_row
 from domain.timeline import to_visit
@@ -25,23 +27,25 @@ Seen = dict[int, dict[int, bytes]]
 """By partition and bucket, the identities of the events that were seen there, one after the other."""
 
 
-class _Memory(msgspec.Struct, array_like=True):
-    """What a visitor's state remembers beyond its row."""
+class _Visitor(msgspec.Struct, array_like=True):
+    """A visitor's row, and what its state remembers beyond it."""
 
+    row: OpenRow
     seen: Seen
     timeline: TimelineIndex
 
 
-_ROW_BYTES: Final = Struct("<I")
-"""A dumped visitor's state is the length of its row, the row, and the memory: so the row is cut out undecoded."""
+_HEAD: Final = Struct("<IB")
+"""A dumped visitor's state is the length of its row, and a `_Visitor`, which begins with a byte and the row."""
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_MEMORIES: Final = msgspec.msgpack.Decoder(_Memory)
+_VISITORS: Final = msgspec.msgpack.Decoder(_Visitor)
+_VISITOR_BYTE: Final = _ENCODER.encode(_Visitor(open_row(None), {}, TimelineIndex()))[0]
 
 
 def encoded_row(blob: bytes) -> bytes:
     """The changelog value that stands in a dumped visitor's state: cut out, without decoding or encoding it again."""
-    return blob[_ROW_BYTES.size : _ROW_BYTES.size + _ROW_BYTES.unpack_from(blob)[0]]
+    return blob[_HEAD.size : _HEAD.size + _HEAD.unpack_from(blob)[0]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +71,30 @@ class VisitorState:
     is in several only where a producer partitions otherwise than Kafka, or where partitions were added.
     """
 
-    __slots__ = ("_memory", "_policies", "_row")
+    __slots__ = ("_policies", "_visitor")
 
-    def __init__(self, row: OpenRow, memory: _Memory, policies: Policies) -> None:
-        self._row = row
-        self._memory = memory
+    def __init__(self, visitor: _Visitor, policies: Policies) -> None:
+        self._visitor = visitor
         self._policies = policies
 
     @classmethod
     def load(cls, blob: bytes | None, policies: Policies) -> VisitorState:
         """The state as `dump` left it, or a new one."""
         if blob is None:
-            return cls(open_row(None), _Memory({}, TimelineIndex()), policies)
-        whole = memoryview(blob)
-        start = _ROW_BYTES.size
-        end = start + _ROW_BYTES.unpack_from(blob)[0]
-        return cls(open_row(whole[start:end]), _MEMORIES.decode(whole[end:]), policies)
+            return cls(_Visitor(open_row(None), {}, TimelineIndex()), policies)
+        return cls(_VISITORS.decode(memoryview(blob)[_HEAD.size - 1 :]), policies)
 
     def dump(self) -> bytes:
         """The state as bytes; `load(dump())` behaves alike for every later record."""
-        row = encode_row(self._row)
-        return b"".join((_ROW_BYTES.pack(len(row)), row, _ENCODER.encode(self._memory)))
+        visitor = self._visitor
+        row = encode_row(visitor.row)
+        rest = _ENCODER.encode(visitor.seen), _ENCODER.encode(visitor.timeline)
+        return b"".join((_HEAD.pack(len(row), _VISITOR_BYTE), row, *rest))
 
     @property
     def row(self) -> Row:
         """The changelog value as it stands now, decoded: a copy."""
-        return decode_row(encode_row(self._row))
+        return decode_row(encode_row(self._visitor.row))
 
     def observe(self, event: InteractionEvent, stamp: Stamp) -> Outcome:
         """Take one screened record.
@@ -101,7 +103,7 @@ class VisitorState:
             RejectedEvent: `flood`, when the visitor's bucket is full; the offset counts as taken all the same.
         """
         start_ms = self._policies.bucket.start_of(stamp.received_at_ms)
-        self._row.advance(stamp)
+        self._visitor.row.advance(stamp)
         fact = to_fact(event, stamp.received_at_ms)
         if self._was_seen(fact.token, stamp.partition, start_ms):
             return Duplicate()
@@ -110,10 +112,11 @@ class VisitorState:
         return Admitted(fact, is_late=self._fold(fact, start_ms))
 
     def _fold(self, fact: Fact, start_ms: int) -> bool:
-        self._row.add("visitor", fact, start_ms, self._policies.bucket)
-        timeline, policy, visit = self._memory.timeline, self._policies.timeline, to_visit(fact)
+        row, timeline, policy = self._visitor.row, self._visitor.timeline, self._policies.timeline
+        row.add("visitor", fact, start_ms, self._policies.bucket)
+        visit = to_visit(fact)
         is_late = timeline.is_late(visit, policy)
-        self._row.visits = timeline.add(self._row.visits, visit, policy)
+        row.visits = timeline.add(row.visits, visit, policy)
         return is_late
 
     def _was_seen(self, token: bytes, partition: int, start_ms: int) -> bool:
@@ -122,7 +125,7 @@ class VisitorState:
         What was merely seen counts, admitted or not, so that the answer depends on these buckets alone and a rebuild
         that begins with the first of them gives it too. A full bucket remembers no more.
         """
-        seen, bucket = self._memory.seen.setdefault(partition, {}), self._policies.bucket
+        seen, bucket = self._visitor.seen.setdefault(partition, {}), self._policies.bucket
         ids = seen.get(start_ms, b"")
         if _holds(ids, token):
             return True
@@ -171,6 +174,14 @@ class ItemState:
         self._row.advance(stamp)
         start_ms = self._policies.bucket.start_of(stamp.received_at_ms)
         self._row.add("item", fact, start_ms, self._policies.bucket)
+
+    def add_hops(self, hops: Sequence[Hop]) -> None:
+        """Take admitted facts that have hopped here: as if each were added by itself."""
+        policy = self._policies.bucket
+        for hop in hops:
+            self._row.advance(hop)
+        for alike in groups_of_alike(cast(Sequence[Fact], hops), policy):
+            self._row.add_alike("item", alike, policy.start_of(alike[0].received_at_ms), policy)
 
 
 def _holds(ids: bytes, token: bytes) -> bool:
