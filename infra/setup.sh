@@ -114,11 +114,11 @@ jars() {
 }
 
 compile_java() {
-    local classes=$JARS/firth-flink.classes
+    local classes=$JARS/firth-flink.classes pyflink=$ROOT/.venv/speed/lib/python3.11/site-packages/pyflink
     rm -rf "$classes" \
         && mkdir -p "$classes" \
         && "${JAVA_HOME:+$JAVA_HOME/bin/}javac" --release 17 -Xlint:all,-classfile,-path,-processing,-serial -Werror \
-            -cp "$ROOT/.venv/speed/lib/python3.11/site-packages/pyflink/lib/*:$ROOT/$JARS/flink/*" -d "$classes" "$@" \
+            -cp "$pyflink/lib/*:$pyflink/opt/*:$ROOT/$JARS/flink/*" -d "$classes" "$@" \
         && "${JAVA_HOME:+$JAVA_HOME/bin/}jar" --create --file "$JARS/firth-flink.jar" -C "$classes" . \
         && rm -rf "$classes"
 }

@@ -19,7 +19,7 @@ WAITS: Final = Turn(leaves=False, wake_at_ms=None)
 class Coalescing:
     """At most one row a key in `period_ms`. The first leaves at once, and the last always leaves, if need be by timer.
 
-    A row that is at most `fresh_ms` old is never held back (None: age does not matter). Waiting costs one timer a key
+    A row that is at most `fresh_ms` old is never held back. Waiting costs one timer a key
     and period, and a key of which no second row comes costs none. What is remembered is bounded: keys that wait are
     forgotten when their timer wakes them, and the others after two periods.
 
@@ -27,7 +27,7 @@ class Coalescing:
     from before a restart, and its row leaves: it may be the last of its key.
     """
 
-    def __init__(self, period_ms: int, fresh_ms: int | None = None) -> None:
+    def __init__(self, period_ms: int, fresh_ms: int) -> None:
         self._period_ms = period_ms
         self._fresh_ms = fresh_ms
         self._waiting: dict[bytes, bool] = {}
@@ -38,7 +38,7 @@ class Coalescing:
     def take(self, key: bytes, received_at_ms: int, now_ms: int) -> Turn:
         """A new row of a key, made from a record that Kafka received at `received_at_ms`."""
         waiting = self._waiting
-        if self._fresh_ms is not None and now_ms - received_at_ms <= self._fresh_ms:
+        if now_ms - received_at_ms <= self._fresh_ms:
             if key in waiting:
                 waiting[key] = False
             return LEAVES

@@ -1,16 +1,19 @@
 """The bytes at the border between Flink's JVM and Python: a Kafka record comes in, a frame of records goes out.
 
-The other side is `java/firth/RecordDeserializer.java` and `java/firth/Frame.java`.
+Between the two, in the JVM, the hops of an item are bundled. The other side is `RecordDeserializer`, `Frame` and
+`HopBundler` in `java/firth`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final, Literal
 
 import msgspec
 
-from domain.facts import Fact, Stamp
+from domain.facts import Stamp
+from domain.hops import Hop
 
 _SOURCE_HEAD: Final = Struct("<qiqii")
 _FRAME_HEAD: Final = Struct("<BII")
@@ -77,22 +80,27 @@ def read_frame(frame: bytes) -> list[tuple[int, bytes, bytes]]:
     return found
 
 
-class Hop(msgspec.Struct, frozen=True, array_like=True):
-    """An admitted fact on its way from its visitor to its item."""
+class Bundle(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Hops of one item, in the order in which they came; the item's key is UTF-8."""
 
-    fact: Fact
-    stamp: Stamp
+    key: bytes
+    hops: list[Hop]
 
 
-_HOPS = msgspec.msgpack.Decoder(Hop)
+_BUNDLES = msgspec.msgpack.Decoder(Bundle)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
 def encode_hop(hop: Hop) -> bytes:
-    """The bytes of a hop."""
+    """The bytes of a hop, to which those of the item's next hop can be appended."""
     return _ENCODER.encode(hop)
 
 
-def decode_hop(raw: bytes) -> Hop:
-    """The hop in the bytes."""
-    return _HOPS.decode(raw)
+def read_bundle(raw: bytes) -> Bundle:
+    """The hops that the bundler put together."""
+    return _BUNDLES.decode(raw)
+
+
+def pack_bundle(key: bytes, hops: Sequence[bytes]) -> bytes:
+    """What the bundler makes of encoded hops, for tests without a JVM."""
+    return _ENCODER.encode((key, [msgspec.Raw(hop) for hop in hops]))

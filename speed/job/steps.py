@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
 from domain.admission import screen
+from domain.hops import to_hop
 from domain.policies import Policies
 from domain.rows import Row, decode_row
 from domain.states import Admitted, ItemState, VisitorState, encoded_row
@@ -18,12 +19,11 @@ from speed.job.records import (
     ITEM_HOP,
     ITEM_ROW,
     VISITOR_ROW,
-    Hop,
     SourceRecord,
     Tag,
-    decode_hop,
     encode_hop,
     pack_record,
+    read_bundle,
     read_source,
 )
 
@@ -100,7 +100,8 @@ class VisitorStep:
             rest, counted = self._dead_letter(record, rejection), (rejection.reason,)
         else:
             if isinstance(outcome, Admitted):
-                rest = pack_record(ITEM_HOP, event.item_id.encode(), encode_hop(Hop(outcome.fact, record.stamp)))
+                hop = encode_hop(to_hop(outcome.fact, record.stamp))
+                rest = pack_record(ITEM_HOP, event.item_id.encode(), hop)
                 counted = (ADMITTED, LATE) if outcome.is_late else (ADMITTED,)
         blob = visitor.dump()
         state.update(blob)
@@ -136,7 +137,7 @@ class VisitorStep:
 
 
 class ItemStep:
-    """Adds an admitted fact to its item's state, which is the row.
+    """Adds a bundle of admitted facts to their item's state, which is the row.
 
     A new state includes all offsets up to those `before` the job (see `speed.job.beginning`).
     """
@@ -148,16 +149,17 @@ class ItemStep:
         self._before = dict(before or {})
 
     def take(self, raw: bytes, state: KeyedBytes) -> Taken:
-        """Take one hop: the item's row, and nothing else."""
-        hop = decode_hop(raw)
+        """Take one bundle of hops: the item's row, and nothing else."""
+        bundle = read_bundle(raw)
         before = state.value()
         item = ItemState.load(before, self._policies)
         if before is None:
             item.begin(self._before)
-        item.add(hop.fact, hop.stamp)
+        item.add_hops(bundle.hops)
         blob = item.dump()
         state.update(blob)
-        return Taken(hop.fact.item_id.encode(), hop.stamp.received_at_ms, blob, b"", before is None, ())
+        newest_at_ms = max([hop.received_at_ms for hop in bundle.hops])
+        return Taken(bundle.key, newest_at_ms, blob, b"", before is None, ())
 
     def row_in(self, blob: bytes) -> Row:
         """The row of a state."""

@@ -9,12 +9,14 @@ from pyflink.common import Types
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 from pyflink.datastream.connectors.base import DeliveryGuarantee
 from pyflink.datastream.connectors.kafka import KafkaSink
+from pyflink.datastream.data_stream import _get_one_input_stream_operator
+from pyflink.fn_execution.flink_fn_execution_pb2 import UserDefinedDataStreamFunction
 from pyflink.java_gateway import get_gateway
 
 from schemas.topics import STATE_BYTES_MAX
 from speed.job.beginning import offsets_before
 from speed.job.coalescing import Coalescing
-from speed.job.functions import KeyedFunction
+from speed.job.functions import BatchFunction
 from speed.job.jvm import new_object
 from speed.job.lifetime import Lifetime
 from speed.job.operators import KeyedOperator
@@ -28,6 +30,9 @@ from speed.tombstones import HEADER
 BYTES: Final = Types.PRIMITIVE_ARRAY(Types.BYTE())
 """The only type at the border to Python: bytes pass it as they are."""
 
+ROWS: Final = Types.ROW([Types.STRING(), BYTES])
+"""Key and bytes."""
+
 ITEM_SLOTS: Final = "item"
 
 
@@ -39,15 +44,11 @@ def build(environment: StreamExecutionEnvironment, settings: JobSettings, start:
     interpreter lock.
     """
     topics, before = settings.topics, offsets_before(settings, start)
-    interactions = read_interactions(environment, settings, before)
-    visitors = by_key(interactions).process(KeyedFunction(visitor_operator(settings), "visitor"), BYTES)
-    visitors = visitors.name("visitor").uid("visitor")
+    visitors = frames_of(read_interactions(environment, settings, before), visitor_operator(settings), "visitor")
     write_topic(records_of(visitors, VISITOR_ROW), settings, topics.visitor_states)
     write_topic(records_of(visitors, DEAD_LETTER), settings, topics.dead_letters)
-    items = by_key(records_of(visitors, ITEM_HOP)).process(
-        KeyedFunction(item_operator(settings, before), "item"), BYTES
-    )
-    items = items.name("item").uid("item").slot_sharing_group(ITEM_SLOTS)
+    hops = bundled(visitors, ITEM_HOP, settings.item_period_ms)
+    items = frames_of(hops, item_operator(settings, before), "item").slot_sharing_group(ITEM_SLOTS)
     write_topic(records_of(items, ITEM_ROW), settings, topics.item_states)
 
 
@@ -59,9 +60,28 @@ def visitor_operator(settings: JobSettings) -> KeyedOperator:
 
 
 def item_operator(settings: JobSettings, before: Mapping[int, int]) -> KeyedOperator:
-    """Keyed by item. A popular item would write its whole row with every click of anybody: its rows always wait."""
+    """Keyed by item. A popular item would write its whole row with every click of anybody: so its hops are bundled."""
     policies = settings.policies
-    return KeyedOperator(ItemStep(policies, before), Coalescing(settings.item_period_ms), Lifetime(policies.bucket))
+    return KeyedOperator(ItemStep(policies, before), None, Lifetime(policies.bucket))
+
+
+def frames_of(rows: DataStream, operator: KeyedOperator, name: str) -> DataStream:
+    """The frames with which an operator answers to the second fields of rows, which are keyed by their first.
+
+    The operator is called for a batch of rows at a time: PyFlink makes its own for us, and ours takes its place.
+    """
+    keyed = by_key(rows)
+    kind = UserDefinedDataStreamFunction.KEYED_PROCESS
+    made, frame_type = _get_one_input_stream_operator(keyed, BatchFunction(operator), kind, BYTES)
+    batching = new_object("firth.BatchingOperator", made, name)
+    return DataStream(keyed._j_data_stream.transform(name, frame_type, batching)).name(name).uid(name)
+
+
+def bundled(frames: DataStream, tag: Tag, period_ms: int) -> DataStream:
+    """Row(key, bundle) of the records with one tag: all of a key within a period in one bundle."""
+    bundler = new_object("firth.HopBundler", str(tag), str(period_ms))
+    bundles = frames._j_data_stream.transform("bundles", ROWS.get_java_type_info(), bundler)
+    return DataStream(bundles).name("bundles").uid("bundles")
 
 
 def by_key(rows: DataStream) -> KeyedStream:

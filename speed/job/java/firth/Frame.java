@@ -20,6 +20,23 @@ public final class Frame {
 
   private Frame() {}
 
+  /** Where the parts of one record lie in its frame: the key ends where the value starts. */
+  interface RecordTaker {
+    void take(int tag, int keyStart, int valueStart, int end);
+  }
+
+  static void forEach(byte[] frame, RecordTaker taker) {
+    ByteBuffer head = ByteBuffer.wrap(frame).order(ByteOrder.LITTLE_ENDIAN);
+    int at = 0;
+    while (at < frame.length) {
+      int key = at + HEAD_BYTES;
+      int value = key + head.getInt(at + 1);
+      int end = value + head.getInt(at + 5);
+      taker.take(frame[at] & 0xFF, key, value, end);
+      at = end;
+    }
+  }
+
   /**
    * The records with one tag as Row(key, value), keyed like records of Kafka: for a further keyed operator or a sink. A
    * tombstone, whose tag has the highest bit set, is a row of the kind DELETE.
@@ -34,19 +51,13 @@ public final class Frame {
 
     @Override
     public void flatMap(byte[] frame, Collector<Row> out) {
-      ByteBuffer head = ByteBuffer.wrap(frame).order(ByteOrder.LITTLE_ENDIAN);
-      int at = 0;
-      while (at < frame.length) {
-        int key = at + HEAD_BYTES;
-        int value = key + head.getInt(at + 1);
-        int end = value + head.getInt(at + 5);
-        if ((frame[at] & ~TOMBSTONE & 0xFF) == tag) {
-          RowKind kind = (frame[at] & TOMBSTONE) == 0 ? RowKind.INSERT : RowKind.DELETE;
+      forEach(frame, (recordTag, key, value, end) -> {
+        if ((recordTag & ~TOMBSTONE) == tag) {
+          RowKind kind = (recordTag & TOMBSTONE) == 0 ? RowKind.INSERT : RowKind.DELETE;
           String stateKey = RecordDeserializer.stateKey(Arrays.copyOfRange(frame, key, value));
           out.collect(Row.ofKind(kind, stateKey, Arrays.copyOfRange(frame, value, end)));
         }
-        at = end;
-      }
+      });
     }
 
     @Override

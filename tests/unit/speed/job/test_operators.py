@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import Counter
 
+from domain.facts import Stamp
+from domain.hops import to_hop
 from domain.rows import Row, decode_row
+from domain.states import VisitorState
 from schemas.events import encode
+from speed.job.batches import NO_TIMER, Batch, Entry, pack_batch, read_answer
 from speed.job.coalescing import Coalescing
 from speed.job.lifetime import Lifetime
 from speed.job.operators import CLEARED, KeyedOperator
@@ -15,16 +20,15 @@ from speed.job.records import (
     ITEM_ROW,
     TOMBSTONE,
     VISITOR_ROW,
-    Hop,
     SourceRecord,
-    decode_hop,
     encode_hop,
+    pack_bundle,
     pack_source,
     read_frame,
 )
-from speed.job.steps import ItemStep, VisitorStep
+from speed.job.steps import ADMITTED, ItemStep, VisitorStep
 from speed.tombstones import decode_offsets
-from tests.builders import MINUTE_BUCKETS, START_MS, interaction, stamp
+from tests.builders import MINUTE_BUCKETS, START_MS, fact, interaction, stamp
 from tests.unit.speed.job.keyed_memory import Memory, Timers
 
 MINUTE = 60_000
@@ -53,24 +57,21 @@ class Visitor:
         at_ms, self._offset = self.now_ms - age_ms, self._offset + 1
         value = encode(interaction(f"e{self._offset}", visitor="ada", at_ms=at_ms))
         raw = pack_source(SourceRecord(stamp(at_ms, offset=self._offset), key.encode(), value))
-        return read_frame(self.operator.take(raw, self.memory, self.timers, self._count, self.now_ms))
+        return read_frame(self.operator.take(raw, self.memory, self.timers, self.counted, self.now_ms))
 
     def pass_by(self, received_at_ms: int) -> None:
         """Another key's record, which moves the stream's clock."""
         value = encode(interaction("other", visitor="bob", at_ms=received_at_ms))
         raw = pack_source(SourceRecord(stamp(received_at_ms, offset=10_000), b"bob", value))
-        self.operator.take(raw, Memory(), Timers(), lambda _: None, self.now_ms)
+        self.operator.take(raw, Memory(), Timers(), Counter(), self.now_ms)
 
     def wait(self, until_ms: int) -> list[tuple[int, bytes, bytes]]:
         """Let the timers fire until then."""
         self.now_ms, found = until_ms, []
         for at_ms in self.timers.take_due(until_ms):
-            frame = self.operator.wake(b"ada", at_ms, self.memory, self.timers, self._count, at_ms)
+            frame = self.operator.wake(b"ada", at_ms, self.memory, self.timers, self.counted, at_ms)
             found += read_frame(frame)
         return found
-
-    def _count(self, name: str) -> None:
-        self.counted[name] += 1
 
 
 def tags(records: list[tuple[int, bytes, bytes]]) -> list[int]:
@@ -156,22 +157,69 @@ def test_right_after_a_restart_nothing_is_cleared_before_the_stream_has_caught_u
     assert tags(visitor.wait(visitor.now_ms + 2 * MINUTE)) == [VISITOR_ROW | TOMBSTONE]
 
 
+class Item:
+    """The item operator with one key under it."""
+
+    def __init__(self) -> None:
+        self.memory, self.timers = Memory(), Timers()
+        self.operator = KeyedOperator(ItemStep(MINUTE_BUCKETS), None, Lifetime(MINUTE_BUCKETS.bucket))
+
+    def take(self, *stamps: Stamp, item: str = "book") -> list[tuple[int, bytes, bytes]]:
+        """A bundle of hops with these stamps; the frame's records."""
+        hops = [encode_hop(to_hop(fact(received_at_ms=one.received_at_ms), one)) for one in stamps]
+        memory, timers = (self.memory, self.timers) if item == "book" else (Memory(), Timers())
+        bundle = pack_bundle(item.encode(), hops)
+        return read_frame(self.operator.take(bundle, memory, timers, Counter(), stamps[-1].received_at_ms))
+
+    def wait(self, until_ms: int) -> list[tuple[int, bytes, bytes]]:
+        """Let the timers fire until then."""
+        wake = self.operator.wake
+        frames = [
+            wake(b"book", at_ms, self.memory, self.timers, Counter(), at_ms) for at_ms in self.timers.take_due(until_ms)
+        ]
+        return read_frame(b"".join(frames))
+
+
+def test_every_bundle_of_an_item_is_a_row_that_leaves_at_once() -> None:
+    item = Item()
+    sent = [item.take(stamp(offset=2 * number), stamp(offset=2 * number + 1)) for number in range(3)]
+    assert [tags(records) for records in sent] == [[ITEM_ROW]] * 3
+    assert [row_of(records).offsets for records in sent] == [{0: 1}, {0: 3}, {0: 5}]
+
+
 def test_an_items_tombstone_knows_every_partition() -> None:
-    operator = KeyedOperator(ItemStep(MINUTE_BUCKETS), Coalescing(PERIOD), Lifetime(MINUTE_BUCKETS.bucket))
-    memory, timers, clicks = Memory(), Timers(), Visitor()
-    hops = [value for _ in range(3) for tag, _, value in clicks.click() if tag == ITEM_HOP]
-    for hop, partition in zip(hops[:2], (3, 0), strict=True):
-        operator.take(moved(hop, partition), memory, timers, lambda _: None, START_MS)
-    operator.take(moved(hops[2], 0, received_at_ms=ENDS_MS), Memory(), Timers(), lambda _: None, ENDS_MS)
-    frames = [
-        operator.wake(b"book", at_ms, memory, timers, lambda _: None, at_ms)
-        for at_ms in timers.take_due(ENDS_MS + MINUTE)
-    ]
-    (tag, key, header) = read_frame(frames[-1])[0]
+    item = Item()
+    item.take(stamp(partition=3, offset=1))
+    item.take(stamp(partition=0, offset=2))
+    item.take(stamp(ENDS_MS, offset=9), item="pen")
+    ((tag, key, header),) = item.wait(ENDS_MS + MINUTE)
     assert (tag, key, decode_offsets(header)) == (ITEM_ROW | TOMBSTONE, b"book", {0: 2, 3: 1})
 
 
-def moved(raw: bytes, partition: int, *, received_at_ms: int = START_MS) -> bytes:
-    """The same hop from another partition."""
-    hop = decode_hop(raw)
-    return encode_hop(Hop(hop.fact, stamp(received_at_ms, partition=partition, offset=hop.stamp.offset)))
+def test_a_batch_is_taken_in_its_order_and_its_states_are_those_of_its_keys() -> None:
+    visitor, entries = Visitor(), []
+    for number, name in enumerate(("ada", "bob", "ada")):
+        value = encode(interaction(f"e{number}", visitor=name))
+        raw = pack_source(SourceRecord(stamp(offset=number), name.encode(), value))
+        entries.append(Entry(0 if name == "ada" else 1, NO_TIMER, raw))
+    counts: Counter[str] = Counter()
+    blobs, timers, frame = read_answer(visitor.operator.run(pack_batch(Batch([None, None], entries)), counts, START_MS))
+    rows = [(key, row_of([(tag, key, value)])) for tag, key, value in read_frame(frame) if tag == VISITOR_ROW]
+    assert [(key, row.offsets) for key, row in rows] == [(b"ada", {0: 0}), (b"bob", {0: 1}), (b"ada", {0: 2})]
+    assert {place: len(VisitorState.load(blob, MINUTE_BUCKETS).row.visits) for place, blob in blobs.items()} == {
+        0: 2,
+        1: 1,
+    }
+    assert sorted(place for place, _ in timers) == [0, 1]
+    assert counts == {ADMITTED: 3}
+
+
+def test_a_timer_in_a_batch_wakes_its_key() -> None:
+    visitor = Visitor()
+    visitor.click()
+    visitor.pass_by(ENDS_MS)
+    (at_ms,) = visitor.timers.due
+    batch = Batch([b"another", visitor.memory.blob], [Entry(1, at_ms, b64encode(b"ada"))])
+    blobs, timers, frame = read_answer(visitor.operator.run(pack_batch(batch), visitor.counted, at_ms))
+    assert (blobs, timers) == ({1: None}, [])
+    assert [(tag, key) for tag, key, _ in read_frame(frame)] == [(VISITOR_ROW | TOMBSTONE, b"ada")]

@@ -17,6 +17,7 @@ from speed.job.records import (
     ITEM_ROW,
     VISITOR_ROW,
     SourceRecord,
+    pack_bundle,
     pack_record,
     pack_source,
     read_frame,
@@ -50,6 +51,13 @@ class Visitors:
         return self.send(encode(event), key=event.visitor_id.encode())
 
 
+def bundle_of(*clicks: InteractionEvent) -> bytes:
+    """The bundle in which these clicks of one item come to it, however many visitors they are of."""
+    visitors: dict[str, Visitors] = {}
+    hops = [visitors.setdefault(click.visitor_id, Visitors()).click(click)[ITEM_HOP] for click in clicks]
+    return pack_bundle(hops[0][0], [hop for _, hop in hops])
+
+
 def letter(sent: dict[int, tuple[bytes, bytes]]) -> DeadLetter:
     return decode(DeadLetter, sent[DEAD_LETTER][1])
 
@@ -62,12 +70,22 @@ def test_an_admitted_click_leaves_as_a_visitor_row_and_hops_to_its_item() -> Non
     assert decode_row(sent[VISITOR_ROW][1]).offsets == {0: 0}
 
 
-def test_the_hop_becomes_the_row_of_the_item() -> None:
-    hop = Visitors().click(interaction(item="book"))[ITEM_HOP][1]
+def test_a_hop_becomes_the_row_of_the_item() -> None:
     step = ItemStep(Policies())
-    ((tag, key, value),) = frame_of(step, step.take(hop, Memory()))
+    ((tag, key, value),) = frame_of(step, step.take(bundle_of(interaction(item="book")), Memory()))
     assert (tag, key) == (ITEM_ROW, b"book")
     assert decode_row(value).buckets[0].states["counts"] == {"view": 1}
+
+
+def test_a_bundle_is_one_row_that_counts_all_its_hops_and_is_as_new_as_the_newest() -> None:
+    step, memory = ItemStep(Policies()), Memory()
+    clicks = [interaction(f"e{number}", visitor=visitor) for number in range(3) for visitor in ("ada", "bob")]
+    taken = step.take(bundle_of(*clicks), memory)
+    ((tag, key, value),) = frame_of(step, taken)
+    row = decode_row(value)
+    assert (tag, key, taken.received_at_ms) == (ITEM_ROW, b"book", row.received_at_ms)
+    assert row.buckets[0].states["counts"] == {"view": 6}
+    assert row.offsets == {0: 2}
 
 
 def test_a_duplicate_moves_the_row_to_its_offset_and_does_not_hop() -> None:
@@ -197,8 +215,7 @@ def test_the_first_record_of_a_key_begins_its_state() -> None:
 
 
 def test_a_new_item_includes_all_that_lies_before_the_job_and_its_own_offsets() -> None:
-    hop = Visitors().click(interaction(item="book"))[ITEM_HOP][1]
     step, memory = ItemStep(Policies(), {0: -1, 1: 7}), Memory()
-    taken = step.take(hop, memory)
+    taken = step.take(bundle_of(interaction(item="book")), memory)
     assert taken.blob is not None
     assert step.row_in(taken.blob).offsets == {0: 0, 1: 7}
