@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, assert_never
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
 
 from domain.facts import MICROS, Fact
 from domain.rates import RATING_MAX, RATING_POSITIVE
@@ -35,47 +36,38 @@ POSITIVE_MICROS: Final = round(RATING_POSITIVE * MICROS)
 
 def quantity_of(quantity: Quantity, fact: Fact) -> int:
     """The integer that a fact adds."""
-    match quantity:
-        case "one":
-            return 1
-        case "value_micros":
-            return fact.value_micros
-        case "paid_micros":
-            return max(fact.value_micros, 0)
-        case "occurred_at_ms":
-            return fact.occurred_at_ms
-        case "watched_ms":
-            return max(fact.value_micros, 0) // MICROS
-        case "rating_micros":
-            return _rating_micros(fact)
-        case "audience_vote":
-            return 0 if fact.critic_milli else 1
-        case "audience_rating_micros":
-            return 0 if fact.critic_milli else _rating_micros(fact)
-        case "positive_vote":
-            return int(not fact.critic_milli and _rating_micros(fact) >= POSITIVE_MICROS)
-        case "critic_milli":
-            return fact.critic_milli
-        case "critic_rating":
-            return fact.critic_milli * _rating_micros(fact)
-        case _:
-            assert_never(quantity)
+    return _QUANTITIES[quantity](fact)
+
+
+def keys_of(key: Key, fact: Fact) -> Sequence[str]:
+    """The keys under which a fact is counted; one that names several categories counts once under each."""
+    return _KEYS[key](fact)
 
 
 def _rating_micros(fact: Fact) -> int:
     return min(max(fact.value_micros, 0), RATING_MICROS_MAX)
 
 
-def keys_of(key: Key, fact: Fact) -> tuple[str, ...]:
-    """The keys under which a fact is counted; one that names several categories counts once under each."""
-    match key:
-        case "kind":
-            return (fact.kind,)
-        case "category":
-            return tuple(dict.fromkeys(fact.categories))
-        case "local_hour":
-            return (f"{fact.local_hour:02d}",)
-        case "local_weekday_hour":
-            return (f"{fact.local_weekday}-{fact.local_hour:02d}",)
-        case _:
-            assert_never(key)
+_QUANTITIES: Final[dict[Quantity, Callable[[Fact], int]]] = {
+    "one": lambda fact: 1,
+    "value_micros": lambda fact: fact.value_micros,
+    "paid_micros": lambda fact: max(fact.value_micros, 0),
+    "occurred_at_ms": lambda fact: fact.occurred_at_ms,
+    "watched_ms": lambda fact: max(fact.value_micros, 0) // MICROS,
+    "rating_micros": _rating_micros,
+    "audience_vote": lambda fact: 0 if fact.critic_milli else 1,
+    "audience_rating_micros": lambda fact: 0 if fact.critic_milli else _rating_micros(fact),
+    "positive_vote": lambda fact: int(not fact.critic_milli and _rating_micros(fact) >= POSITIVE_MICROS),
+    "critic_milli": lambda fact: fact.critic_milli,
+    "critic_rating": lambda fact: fact.critic_milli * _rating_micros(fact),
+}
+
+_HOURS: Final = tuple((f"{hour:02d}",) for hour in range(24))
+_WEEKDAY_HOURS: Final = tuple(tuple((f"{day}-{hour:02d}",) for hour in range(24)) for day in range(7))
+
+_KEYS: Final[dict[Key, Callable[[Fact], Sequence[str]]]] = {
+    "kind": lambda fact: (fact.kind,),
+    "category": lambda fact: fact.categories if len(fact.categories) == 1 else tuple(dict.fromkeys(fact.categories)),
+    "local_hour": lambda fact: _HOURS[fact.local_hour],
+    "local_weekday_hour": lambda fact: _WEEKDAY_HOURS[fact.local_weekday][fact.local_hour],
+}

@@ -37,7 +37,8 @@ class MinMax:
         if self.kinds and fact.kind not in self.kinds:
             return state
         quantity = quantity_of(self.quantity, fact)
-        return [min(state[0], quantity), max(state[1], quantity)]
+        least, greatest = state
+        return [quantity if quantity < least else least, quantity if quantity > greatest else greatest]
 
     def merge(self, left: Bounds, right: Bounds) -> Bounds:
         return [min(left[0], right[0]), max(left[1], right[1])]

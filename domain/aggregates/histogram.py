@@ -58,8 +58,9 @@ class Histogram:
         added = self.of.add(0, fact, policy)
         if added:
             for key in keys_of(self.key, fact):
-                state[key] = self.of.merge(state.get(key, 0), added)
-        return self._bounded(state)
+                known = state.get(key)
+                state[key] = added if known is None else self.of.merge(known, added)
+        return state if len(state) <= self.keys_max else self._bounded(state)
 
     def merge(self, left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
         return self._bounded(
@@ -92,8 +93,7 @@ class Histogram:
 
     def pack_state(self, state: dict[str, int]) -> tuple[Any, ...]:
         keys = sorted(state)
-        cells = [self.of.pack_state(state[key]) for key in keys]
-        return (keys, *_aligned(cells, len(self.of.state_columns)))
+        return (keys, [state[key] for key in keys])  # a state of `of` is its own and only cell
 
     def unpack_state(self, cells: Sequence[Any]) -> dict[str, int]:
         return {key: self.of.unpack_state(rest) for key, *rest in zip(*cells, strict=True)}

@@ -21,7 +21,7 @@ INT64_MAX: Final = 2**63 - 1
 
 def saturated(value: int) -> int:
     """The value, or the nearest one that 64 bits hold."""
-    return min(max(value, -INT64_MAX), INT64_MAX)
+    return value if -INT64_MAX <= value <= INT64_MAX else min(max(value, -INT64_MAX), INT64_MAX)
 
 
 @dataclass(frozen=True, slots=True)

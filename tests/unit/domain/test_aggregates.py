@@ -67,7 +67,7 @@ def test_the_last_n_are_ordered_by_when_they_happened() -> None:
     state = last.zero()
     for event_id, at_ms in (("late", 3), ("early", 1), ("middle", 2)):
         state = last.add(state, fact(event_id, item=event_id, at_ms=START_MS + at_ms), DAILY)
-    assert last.finish(state, START_MS)[0] == ["middle", "late"]
+    assert last.finish(last.extend(last.nothing(), state, START_MS), START_MS)[0] == ["middle", "late"]
 
 
 def test_the_local_hour_follows_the_visitors_offset() -> None:
@@ -120,8 +120,9 @@ def test_the_last_distinct_items_show_each_item_once_by_its_newest_act() -> None
     last = LastN(2)
     state = last.zero()
     for at_ms, item, kind in ((1, "a", "view"), (2, "b", "view"), (3, "a", "play"), (4, "c", "view")):
-        state = last.add(state, fact(f"e{at_ms}", item=item, kind=kind, at_ms=at_ms), DAILY)
-    assert last.finish(state, START_MS) == (["a", "c"], [3, 4], ["play", "view"])
+        state = last.add(state, fact(f"e{at_ms}", item=item, kind=kind, at_ms=START_MS + at_ms), DAILY)
+    shown = (["a", "c"], [START_MS + 3, START_MS + 4], ["play", "view"])
+    assert last.finish(last.extend(last.nothing(), state, START_MS), START_MS) == shown
 
 
 def test_a_window_of_a_day_is_todays_bucket_and_of_two_days_yesterdays_too() -> None:
