@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -64,10 +64,17 @@ class CassandraSettings(Piece):
 class FlinkSettings(Piece):
     """The speed job; `buffer_timeout_ms` bounds how long a record waits between operators.
 
-    The heap holds the state of every visitor: about 3 KB one who comes now and then, so 768 MB for 200,000 of them.
+    With the state backend `hashmap` the heap holds the state of every visitor: about 3 KB one who comes now and then,
+    so 768 MB for 200,000 of them. With `rocksdb` they are on disk, behind a cache of `managed_memory_mb`.
+
+    The job runs in one process (`taskmanagers` 0), or in so many beside its own; heap and managed memory are then of
+    each. A process runs one Python at a time: with two of them visitors and items no longer wait for each other. Twice
+    the parallelism are the most that have work.
     """
 
     rest_port: int = Field(default=18_081, ge=1, le=65_535)
+    state_backend: Literal["hashmap", "rocksdb"] = "hashmap"
+    taskmanagers: int = Field(default=0, ge=0, le=16)
     parallelism: int = Field(default=1, ge=1, le=64)
     checkpoint_interval_ms: int = Field(default=5_000, ge=100)
     buffer_timeout_ms: int = Field(default=5, ge=0)
@@ -191,6 +198,7 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigurationError(name, first["msg"], "correct it or unset it to use the default") from error
     _refuse_unknown(settings)
     _refuse_forgetting(settings)
+    _refuse_idle(settings.flink)
     return settings
 
 
@@ -205,6 +213,15 @@ def _refuse_forgetting(settings: Settings) -> None:
         kept_s = INTERACTIONS.retention_ms // 1_000
         problem = f"the topic {INTERACTIONS.name} is kept for {kept_s} s only"
         raise ConfigurationError(f"{PREFIX}POLICIES__BUCKET", problem, remedy)
+
+
+def _refuse_idle(flink: FlinkSettings) -> None:
+    """Visitors and items have one slot each for every step of parallelism; a process without a slot would idle."""
+    busy_max = 2 * flink.parallelism
+    if flink.taskmanagers > busy_max:
+        problem = f"{flink.taskmanagers} processes, but parallelism {flink.parallelism} has work for {busy_max}"
+        remedy = f"set it to {busy_max} at most, or raise {PREFIX}FLINK__PARALLELISM"
+        raise ConfigurationError(f"{PREFIX}FLINK__TASKMANAGERS", problem, remedy)
 
 
 def _refuse_unknown(settings: Settings) -> None:

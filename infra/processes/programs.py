@@ -100,6 +100,8 @@ def speed_job(settings: Settings, jars: Sequence[Path] | None = None) -> dict[st
         "savepoint_dir": str(settings.flink_dir.absolute() / "savepoints"),
         "artifacts_dir": str(settings.artifacts_dir.absolute()),
         "rest_port": settings.flink.rest_port,
+        "state_backend": settings.flink.state_backend,
+        "taskmanagers": settings.flink.taskmanagers,
         "parallelism": settings.flink.parallelism,
         "checkpoint_interval_ms": settings.flink.checkpoint_interval_ms,
         "buffer_timeout_ms": settings.flink.buffer_timeout_ms,

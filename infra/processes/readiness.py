@@ -96,9 +96,11 @@ def heartbeat_path(run_dir: Path, service: str) -> Path:
 
 
 def every_task_runs(overview: dict[str, Any]) -> bool:
-    """Whether the answer of `/jobs/overview` shows a job at work."""
-    running = [job for job in overview.get("jobs", []) if job["state"] == "RUNNING"]
-    return any(job["tasks"]["total"] > 0 and job["tasks"]["running"] == job["tasks"]["total"] for job in running)
+    """Whether the answer of `/jobs/overview` shows a job at work. A source that has read its part has finished."""
+    running = [job["tasks"] for job in overview.get("jobs", []) if job["state"] == "RUNNING"]
+    return any(
+        tasks["running"] > 0 and tasks["running"] + tasks.get("finished", 0) == tasks["total"] for tasks in running
+    )
 
 
 def _get(host: str, port: int, path: str) -> bytes | None:

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import argparse
 import logging
+import random
 import signal
 import sys
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infra import logs
 from infra.exits import run_command
+from infra.processes.ports import free_ports
+from infra.processes.readiness import FlinkJobRuns
 from schemas.errors import DependencyError
 from speed.job.checkpoints import StateFolders, is_readable
+from speed.job.cluster import TaskManagers, start_job_manager, task_managers
+from speed.job.flink_options import LOOPBACK, cluster_options, job_options
 from speed.job.forgetting import forget_when_asked
-from speed.job.jvm import flink_configuration, prepare_environment
+from speed.job.jvm import java_configuration, prepare_environment
 from speed.job.settings import JobSettings, read_settings
 from speed.job.start import decide
+from speed.job.working import working_folder
 
 if TYPE_CHECKING:
     from pyflink.common import JobClient
 
 LOG = logging.getLogger("speed.job")
 WATCH_PERIOD_S = 1.0
-STARTING_PERIOD_S = 0.1
+STARTING_PERIOD_S = 0.2
+TRACE_ABOVE = "the log above has the whole trace"
 CHATTY_LIBRARIES = ("apache_beam", "pyflink")
 
 
@@ -41,16 +48,24 @@ def main() -> int:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    prepare_environment(settings)
-    watch(submit(settings), settings, stopped)
+    run(settings, stopped)
     LOG.info("job.stopped")
     return 0
 
 
-def submit(settings: JobSettings) -> JobClient:
-    """Start Flink in this process's JVM and hand it the job."""
-    from pyflink.common import Configuration
-    from pyflink.datastream import StreamExecutionEnvironment
+def run(settings: JobSettings, stopped: threading.Event) -> None:
+    """Until it is told to stop. TaskManagers start first: they take as long as all that must be done here."""
+    prepare_environment(settings)
+    with working_folder(StateFolders.of(settings).checkpoints.parent / "working") as working:
+        options = cluster_options(settings, working, rpc_port=next(free_ports(random.Random())))
+        with task_managers(settings, options, working) as managers:
+            client = submit(settings, options)
+            watch(client, managers, settings, stopped)
+
+
+def submit(settings: JobSettings, options: dict[str, str]) -> JobClient:
+    """Start Flink, as far as it runs in this process's JVM, and hand it the job."""
+    from py4j.protocol import Py4JJavaError
     from pyflink.util.java_utils import add_jars_to_context_class_loader
 
     from speed.job import topology
@@ -61,25 +76,37 @@ def submit(settings: JobSettings) -> JobClient:
         LOG.info("state.forgotten", extra={"aside": aside})
     start = decide(settings, is_readable, now_ms)
     LOG.info("job.submitted", extra={"resume_from": start.state, "else_from_ms": start.at_ms})
-    configuration = Configuration()
-    for name, value in flink_configuration(settings, start).items():
-        configuration.set_string(name, value)
-    environment = StreamExecutionEnvironment.get_execution_environment(configuration)
+    if settings.taskmanagers:
+        start_job_manager(options)
+    environment = new_environment(java_configuration(options | job_options(settings, start)), settings)
     add_jars_to_context_class_loader([f"file://{jar}" for jar in settings.jars])
     topology.build(environment, settings, start)
-    return environment.execute_async("firth-speed")
+    try:
+        return environment.execute_async("firth-speed")
+    except Py4JJavaError as error:
+        raise DependencyError("flink", root_cause(str(error)), TRACE_ABOVE) from error
 
 
-def watch(client: JobClient, settings: JobSettings, stopped: threading.Event) -> None:
+def new_environment(configuration: Any, settings: JobSettings) -> Any:
+    """A job's environment; the one that PyFlink makes runs all that it is given inside this process's JVM."""
+    from pyflink.datastream import StreamExecutionEnvironment
+    from pyflink.java_gateway import get_gateway
+
+    java = get_gateway().jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment
+    made = java(configuration) if settings.taskmanagers else java.getExecutionEnvironment(configuration)
+    return StreamExecutionEnvironment(made)
+
+
+def watch(client: JobClient, managers: TaskManagers, settings: JobSettings, stopped: threading.Event) -> None:
     """Return when told to stop.
 
     Raises:
-        DependencyError: the job or its JVM has ended by itself.
+        DependencyError: the job or its JVM has ended by itself, or a TaskManager dies again and again.
     """
     from py4j.protocol import Py4JError
 
     try:
-        _watch(client, settings, stopped)
+        _watch(client, managers, settings, stopped)
     except Py4JError as error:
         raise DependencyError(
             "flink", f"its JVM is gone: {error}", "was its heap too small (FIRTH_FLINK__HEAP_MB)?"
@@ -94,15 +121,15 @@ def root_cause(trace: str) -> str:
     return (causes[-1:] or trace.splitlines()[:1] or ["no cause was given"])[0].removeprefix("Caused by: ")
 
 
-def _watch(client: JobClient, settings: JobSettings, stopped: threading.Event) -> None:
-    execution = client.get_job_execution_result()
+def _watch(client: JobClient, managers: TaskManagers, settings: JobSettings, stopped: threading.Event) -> None:
+    execution, runs = client.get_job_execution_result(), FlinkJobRuns(LOOPBACK, settings.rest_port)
     was_running = False
     while not stopped.wait(WATCH_PERIOD_S if was_running else STARTING_PERIOD_S):
+        now_ms = time.time_ns() // 1_000_000
         if execution.done():
-            raise DependencyError(
-                "flink job", root_cause(str(execution.exception())), "the log above has the whole trace"
-            )
-        is_running = client.get_job_status().result().name == "RUNNING"
+            raise DependencyError("flink job", root_cause(str(execution.exception())), TRACE_ABOVE)
+        is_running = runs.holds(now_ms)
+        managers.step(now_ms, job_runs=is_running)
         if is_running and not was_running:
             LOG.info("job.running")
         was_running = is_running

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 METADATA: Final = "_metadata"
 SAVEPOINTS: Final = "savepoint-*"
+INCREMENTAL: Final = "org.apache.flink.runtime.state.IncrementalRemoteKeyedStateHandle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,23 @@ def _files(metadata: Any) -> Iterator[Any]:
     """Flink's handles on the keyed and operator states that a checkpoint's metadata names."""
     for operator in _listed(metadata.getOperatorStates()):
         for subtask in _listed(operator.getStates()):
-            for states in (subtask.getManagedKeyedState(), subtask.getManagedOperatorState()):
-                yield from (state.getDelegateStateHandle() for state in _listed(states))
+            for states in (subtask.getManagedKeyedState(), subtask.getRawKeyedState()):
+                for state in _listed(states):
+                    yield from _of_keyed(state)
+            for state in _listed(subtask.getManagedOperatorState()):
+                yield state.getDelegateStateHandle()
+
+
+def _of_keyed(state: Any) -> Iterator[Any]:
+    """One file, or the many of an incremental checkpoint, some of which earlier ones of the same run have written."""
+    from pyflink.util.java_utils import is_instance_of
+
+    if not is_instance_of(state, INCREMENTAL):
+        yield state.getDelegateStateHandle()
+        return
+    yield state.getMetaDataStateHandle()
+    for files in (state.getSharedState(), state.getPrivateState()):
+        yield from (file.getHandle() for file in _listed(files))
 
 
 def _listed(collection: Any) -> Any:

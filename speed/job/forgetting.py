@@ -49,9 +49,10 @@ def newest_aside(folders: StateFolders) -> Path | None:
     return max(found, key=lambda path: int(path.name.removeprefix(ASIDE)), default=None)
 
 
-def set_aside(folders: StateFolders, now_ms: int) -> Path | None:
+def set_aside(folders: StateFolders, now_ms: int, *, with_savepoints: bool = True) -> Path | None:
     """Move checkpoints, savepoints and what identifies them aside; keeps the newest few such folders."""
-    there = [folder for folder in folders if folder.exists()]
+    moved = folders if with_savepoints else (folders.checkpoints,)
+    there = [folder for folder in moved if folder.exists()]
     if not there:
         return None
     aside = folders.checkpoints.parent / f"{ASIDE}{now_ms}"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from domain.policies import Policies
 from schemas.errors import ConfigurationError
+
+StateBackend = Literal["hashmap", "rocksdb"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,9 @@ class JobSettings:
 
     A visitor's row leaves at once when its record is at most `fresh_ms` old; when the job is behind, at most one row
     leaves per visitor and `visitor_period_ms`. Of an item at most one row leaves per `item_period_ms`. 0: all leave.
+
+    With `taskmanagers` 0 the job runs inside the JVM beside it; else in so many processes of its own, and `heap_mb` and
+    `managed_memory_mb` are of each. Managed memory is what RocksDB caches and collects writes in.
     """
 
     bootstrap: str
@@ -54,6 +59,8 @@ class JobSettings:
     idle_topic: str | None = None
     group_id: str = "firth-speed"
     checkpoint_interval_ms: Annotated[int, Meta(ge=100)] = 5_000
+    state_backend: StateBackend = "hashmap"
+    taskmanagers: Annotated[int, Meta(ge=0, le=16)] = 0
     parallelism: Annotated[int, Meta(ge=1, le=64)] = 1
     buffer_timeout_ms: Annotated[int, Meta(ge=0)] = 5
     managed_memory_mb: Annotated[int, Meta(ge=64)] = 256

@@ -6,18 +6,28 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from domain.manifests import BrokenArtifact, published_cutoff_ms
 from domain.policies import BucketPolicy, Policies
 from speed.job.checkpoints import METADATA, StateFolders, choose, forget_others
-from speed.job.identity import StateIdentity, read_identity, refuse_another, write_identity
+from speed.job.forgetting import set_aside
+from speed.job.identity import (
+    StateIdentity,
+    read_identity,
+    refuse_another,
+    refuse_another_backend,
+    write_identity,
+)
 from speed.job.lifetime import Lifetime
 
 if TYPE_CHECKING:
     from speed.job.settings import JobSettings
 
 LOG = logging.getLogger("speed.job")
+
+SWITCH_MAX_MS: Final = 60 * 60 * 1_000
+"""So much older than the last checkpoint may be the savepoint with which the state backend is changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +64,41 @@ def decide(settings: JobSettings, is_readable: Callable[[Path], bool], now_ms: i
     A state older than any key lives is passed over: the log may have let go what came after it.
 
     Raises:
-        ConfigurationError: the newest state was made for another bucket policy or by another release.
+        ConfigurationError: the newest state was made for another bucket policy, by another release or state backend.
     """
     folders, policy = StateFolders.of(settings), settings.policies.bucket
-    identity, cutoff_ms = StateIdentity.of(policy), _published_cutoff_ms(settings)
+    identity, cutoff_ms = StateIdentity.of(policy, settings.state_backend), _published_cutoff_ms(settings)
     oldest_ms = 0 if cutoff_ms is None else Lifetime(policy).begins_at_ms(now_ms)
-    state = choose(folders, lambda found: _made_at_ms(found) >= oldest_ms and is_readable(found))
+    state = _choose(folders, identity, lambda found: _made_at_ms(found) >= oldest_ms and is_readable(found))
     is_savepoint = state is not None and state.parent == folders.savepoints
     if state is not None:
         refuse_another(state, read_identity(folders.savepoints if is_savepoint else folders.checkpoints), identity)
         forget_others(folders, state)
+    if _backend_before(folders, identity) is not None and any(folders.checkpoints.glob(f"*/chk-*/{METADATA}")):
+        set_aside(folders, now_ms, with_savepoints=False)
     for folder in folders:
         write_identity(folder, identity)
     return Start(state, rebuild_from_ms(settings.policies, cutoff_ms, now_ms), is_savepoint)
+
+
+def _choose(folders: StateFolders, wanted: StateIdentity, is_usable: Callable[[Path], bool]) -> Path | None:
+    """The newest usable state; once the state backend was changed a savepoint, the only kind that any of them reads.
+
+    The savepoint may be a little older than the last checkpoint: the log has what came since.
+    """
+    newest, before = choose(folders, is_usable), _backend_before(folders, wanted)
+    if newest is None or before is None:
+        return newest
+    savepoint = choose(folders, lambda found: found.parent == folders.savepoints and is_usable(found))
+    if savepoint is None or _made_at_ms(newest) - _made_at_ms(savepoint) > SWITCH_MAX_MS:
+        refuse_another_backend(newest, before, wanted.state_backend)
+    return savepoint
+
+
+def _backend_before(folders: StateFolders, wanted: StateIdentity) -> str | None:
+    """The state backend of the checkpoints that are there, if it is another than is wanted."""
+    found = read_identity(folders.checkpoints)
+    return None if found is None or found.state_backend == wanted.state_backend else found.state_backend
 
 
 def _made_at_ms(state: Path) -> int:

@@ -22,8 +22,8 @@ from schemas.errors import ConfigurationError
 LOOPBACK = "127.0.0.1"
 
 
-def job(state: str, running: int, total: int) -> dict[str, object]:
-    return {"state": state, "tasks": {"running": running, "total": total}}
+def job(state: str, running: int, total: int, finished: int = 0) -> dict[str, object]:
+    return {"state": state, "tasks": {"running": running, "total": total, "finished": finished}}
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,8 @@ def job(state: str, running: int, total: int) -> dict[str, object]:
         ([job("FAILED", 4, 4)], False),
         ([job("RUNNING", 4, 4)], True),
         ([job("CANCELED", 0, 4), job("RUNNING", 4, 4)], True),
+        ([job("RUNNING", 3, 4, finished=1)], True),
+        ([job("RUNNING", 0, 4, finished=4)], False),
     ],
 )
 def test_a_flink_job_is_ready_when_every_task_runs(jobs: list[dict[str, object]], ready: bool) -> None:

@@ -26,6 +26,13 @@ def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str
     assert problem(monkeypatch, **{name: "1"}).setting == name
 
 
+def test_more_processes_than_the_parallelism_has_work_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRTH_FLINK__PARALLELISM", "2")
+    monkeypatch.setenv("FIRTH_FLINK__TASKMANAGERS", "4")
+    assert load_settings().flink.taskmanagers == 4
+    assert problem(monkeypatch, FIRTH_FLINK__TASKMANAGERS="5").setting == "FIRTH_FLINK__TASKMANAGERS"
+
+
 def test_a_malformed_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problem(monkeypatch, FIRTH_SERVING__PORT="http").setting == "FIRTH_SERVING__PORT"
 

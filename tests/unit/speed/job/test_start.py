@@ -15,8 +15,8 @@ from domain.policies import AdmissionPolicy, BucketPolicy, Policies, TimelinePol
 from schemas.errors import ConfigurationError
 from speed.job.checkpoints import StateFolders
 from speed.job.identity import StateIdentity, read_identity, write_identity
-from speed.job.settings import JobSettings, TopicNames
-from speed.job.start import Start, decide, needed_from_ms, rebuild_from_ms
+from speed.job.settings import JobSettings, StateBackend, TopicNames
+from speed.job.start import SWITCH_MAX_MS, Start, decide, needed_from_ms, rebuild_from_ms
 
 POLICY = BucketPolicy(period_ms=1_000, kept=8, dedup=1)
 POLICIES = Policies(
@@ -28,7 +28,7 @@ NOW_MS = 1_750_000_000_500
 BUCKET_MS = 1_750_000_000_000
 
 
-def job(folder: Path, policy: BucketPolicy = POLICY) -> JobSettings:
+def job(folder: Path, policy: BucketPolicy = POLICY, state_backend: StateBackend = "hashmap") -> JobSettings:
     return JobSettings(
         bootstrap="",
         topics=TopicNames("i", "v", "s", "d"),
@@ -38,6 +38,7 @@ def job(folder: Path, policy: BucketPolicy = POLICY) -> JobSettings:
         rest_port=1,
         jars=("x",),
         policies=Policies(bucket=policy),
+        state_backend=state_backend,
     )
 
 
@@ -125,6 +126,48 @@ def test_another_number_of_kept_buckets_is_accepted(tmp_path: Path) -> None:
     started(job(tmp_path))
     state = checkpoint(tmp_path)
     assert started(job(tmp_path, BucketPolicy(period_ms=1_000, kept=4, dedup=1))).state == state
+
+
+def test_a_checkpoint_of_another_state_backend_is_refused_and_the_remedy_named(tmp_path: Path) -> None:
+    started(job(tmp_path))
+    state = checkpoint(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"is rocksdb, but .* written by hashmap; .*python -m speed savepoint"):
+        started(job(tmp_path, state_backend="rocksdb"))
+    assert started(job(tmp_path)).state == state
+
+
+def test_with_a_savepoint_the_state_backend_is_changed_and_the_checkpoints_put_aside(tmp_path: Path) -> None:
+    started(job(tmp_path))
+    savepoint = checkpoint(tmp_path, at_ms=NOW_MS - SWITCH_MAX_MS, name="savepoints/savepoint-1")
+    checkpoint(tmp_path)
+    assert started(job(tmp_path, state_backend="rocksdb")) == Start(savepoint, None, is_savepoint=True)
+    assert list(tmp_path.glob("checkpoints/*/chk-*")) == []
+    assert list(tmp_path.glob("aside-*/checkpoints/run/chk-1/_metadata"))
+    assert started(job(tmp_path, state_backend="rocksdb")).state == savepoint
+
+
+def test_a_savepoint_of_long_before_the_last_checkpoint_is_not_fallen_back_to(tmp_path: Path) -> None:
+    started(job(tmp_path))
+    checkpoint(tmp_path, at_ms=NOW_MS - SWITCH_MAX_MS - 1, name="savepoints/savepoint-1")
+    checkpoint(tmp_path)
+    with pytest.raises(ConfigurationError, match="STATE_BACKEND"):
+        started(job(tmp_path, state_backend="rocksdb"))
+
+
+def test_the_state_backend_may_be_changed_while_there_is_no_state(tmp_path: Path) -> None:
+    started(job(tmp_path))
+    assert started(job(tmp_path, state_backend="rocksdb")).state is None
+    assert not list(tmp_path.glob("aside-*"))
+
+
+def test_a_state_from_before_there_was_a_choice_is_one_of_hashmap(tmp_path: Path) -> None:
+    started(job(tmp_path))
+    identity = tmp_path / "checkpoints" / "identity.json"
+    found = json.loads(identity.read_text())
+    del found["state_backend"]
+    identity.write_text(json.dumps(found))
+    state = checkpoint(tmp_path)
+    assert started(job(tmp_path)).state == state
 
 
 def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
