@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Final
 from speed.job.settings import JobSettings
 
 LOGGING: Final = Path(__file__).parent / "log4j2.properties"
+ABSENT: Final = Path(__file__).parent / "absent"
 PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent.parent
 FLAGS: Final = ("-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
 JOB_MANAGER_HEAP_MB: Final = 320
@@ -22,12 +24,15 @@ def prepare_environment(settings: JobSettings) -> None:
 
     The interpreter that thread mode embeds in the JVM knows neither the virtual environment nor our project: both must
     stand in PYTHONPATH. The log configuration writes JSON lines to standard output, which the supervisor collects;
-    what the JVM writes to standard error is read by nobody. Thread mode has no worker processes, so that PyFlink need
-    not start the server that the default (`loopback`) has for them.
+    what the JVM writes to standard error is read by nobody.
+
+    Thread mode has no worker processes, so that neither Beam nor the server that PyFlink has for them need be loaded:
+    that would be most of a start.
     """
+    sys.path.insert(0, str(ABSENT))
     heap_mb = JOB_MANAGER_HEAP_MB if settings.taskmanagers else settings.heap_mb
     os.environ.update(  # noqa: TID251 - the one way to tell a child process that PyFlink starts
-        PYTHONPATH=os.pathsep.join((sysconfig.get_path("purelib"), str(PROJECT_ROOT))),
+        PYTHONPATH=os.pathsep.join((str(ABSENT), sysconfig.get_path("purelib"), str(PROJECT_ROOT))),
         LOG4J_PROPERTIES=str(LOGGING),
         JVM_ARGS=" ".join((f"-Xmx{heap_mb}m", *FLAGS)),
         _python_worker_execution_mode="process",

@@ -42,7 +42,8 @@ class JobSettings:
     job runs. With a `replay` the job reads that part of the log and then waits; `idle_topic` is one that stays empty.
 
     A visitor's row leaves at once when its record is at most `fresh_ms` old; when the job is behind, at most one row
-    leaves per visitor and `visitor_period_ms`. Of an item at most one row leaves per `item_period_ms`. 0: all leave.
+    leaves per visitor and `visitor_period_ms`. What an item is told within `item_period_ms` is one row, when the job is
+    behind within `item_behind_period_ms`, if that is longer. 0: all leave.
 
     With `taskmanagers` 0 the job runs inside the JVM beside it; else in so many processes of its own, and `heap_mb` and
     `managed_memory_mb` are of each. Managed memory is what RocksDB caches and collects writes in.
@@ -68,6 +69,7 @@ class JobSettings:
     fresh_ms: Annotated[int, Meta(ge=0)] = 1_000
     visitor_period_ms: Annotated[int, Meta(ge=0, le=60_000)] = 500
     item_period_ms: Annotated[int, Meta(ge=0, le=60_000)] = 250
+    item_behind_period_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2_000
     heartbeat: str | None = None
     policies: Policies = field(default_factory=Policies)
 

@@ -43,11 +43,12 @@ def build(environment: StreamExecutionEnvironment, settings: JobSettings, start:
     slot of its own, so that it can run in a process of its own: in one process two Python operators share one
     interpreter lock.
     """
+    environment.get_config().enable_object_reuse()  # no operator changes what it is given, or keeps it
     topics, before = settings.topics, offsets_before(settings, start)
     visitors = frames_of(read_interactions(environment, settings, before), visitor_operator(settings), "visitor")
     write_topic(records_of(visitors, VISITOR_ROW), settings, topics.visitor_states)
     write_topic(records_of(visitors, DEAD_LETTER), settings, topics.dead_letters)
-    hops = bundled(visitors, ITEM_HOP, settings.item_period_ms)
+    hops = bundled(visitors, ITEM_HOP, settings)
     items = frames_of(hops, item_operator(settings, before), "item").slot_sharing_group(ITEM_SLOTS)
     write_topic(records_of(items, ITEM_ROW), settings, topics.item_states)
 
@@ -77,9 +78,10 @@ def frames_of(rows: DataStream, operator: KeyedOperator, name: str) -> DataStrea
     return DataStream(keyed._j_data_stream.transform(name, frame_type, batching)).name(name).uid(name)
 
 
-def bundled(frames: DataStream, tag: Tag, period_ms: int) -> DataStream:
+def bundled(frames: DataStream, tag: Tag, settings: JobSettings) -> DataStream:
     """Row(key, bundle) of the records with one tag: all of a key within a period in one bundle."""
-    bundler = new_object("firth.HopBundler", str(tag), str(period_ms))
+    periods_ms = (settings.item_period_ms, settings.item_behind_period_ms, settings.fresh_ms)
+    bundler = new_object("firth.HopBundler", str(tag), *map(str, periods_ms))
     bundles = frames._j_data_stream.transform("bundles", ROWS.get_java_type_info(), bundler)
     return DataStream(bundles).name("bundles").uid("bundles")
 

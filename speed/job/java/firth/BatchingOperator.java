@@ -31,7 +31,7 @@ import org.apache.flink.types.Row;
  * <p>The call's only argument is MessagePack, {@code [[state or nil, …], [[place of the state, instant of a timer or -1,
  * record or key], …]]}. The answer is, little endian: the number of changed states u32, of each its place u32, its
  * length i32 (-1: cleared) and its bytes; the number of timers u32, of each the place u32 of its state and its instant
- * i64; the rest is the frame that leaves. {@code speed/job/batches.py} has the other side.
+ * i64; the rest is the frame that leaves, with the newest timestamp of any record so far. {@code speed/job/batches.py} has the other side.
  */
 public final class BatchingOperator extends EmbeddedPythonKeyedProcessOperator<Row, Row, byte[]> {
   private static final long serialVersionUID = 1L;
@@ -51,6 +51,7 @@ public final class BatchingOperator extends EmbeddedPythonKeyedProcessOperator<R
   private transient int count;
   private transient int countAtLastLook;
   private transient boolean isLooking;
+  private transient long newestAtMs;
 
   /** Runs the function of an operator that PyFlink has made for it, on the state of this name. */
   public BatchingOperator(EmbeddedPythonKeyedProcessOperator<Row, Row, byte[]> made, String stateName) {
@@ -66,6 +67,7 @@ public final class BatchingOperator extends EmbeddedPythonKeyedProcessOperator<R
   public void open() throws Exception {
     entries = new MessagePack(BYTES_MAX);
     begin();
+    newestAtMs = 0;
     super.open();
     state = getPartitionedState(
         new ValueStateDescriptor<>(stateName, PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO));
@@ -84,6 +86,9 @@ public final class BatchingOperator extends EmbeddedPythonKeyedProcessOperator<R
   @Override
   public void processElement(StreamRecord<Row> element) throws Exception {
     Row record = element.getValue();
+    if (element.hasTimestamp()) {
+      newestAtMs = Math.max(newestAtMs, element.getTimestamp());
+    }
     add(record.getFieldAs(0), NO_TIMER, record.getFieldAs(1));
   }
 
@@ -182,7 +187,7 @@ public final class BatchingOperator extends EmbeddedPythonKeyedProcessOperator<R
       timers.registerProcessingTimeTimer(VoidNamespace.INSTANCE, bytes.getLong());
     }
     if (bytes.hasRemaining()) {
-      output.collect(new StreamRecord<>(next(bytes, bytes.remaining())));
+      output.collect(new StreamRecord<>(next(bytes, bytes.remaining()), newestAtMs));
     }
   }
 

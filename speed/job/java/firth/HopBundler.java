@@ -15,27 +15,35 @@ import org.apache.flink.types.Row;
  * one reading and writing of the item's state, and one row for many hops.
  *
  * <p>A bundle leaves {@code periodMs} after its first hop (0: each hop at once), earlier when it is large or when all of
- * them are. It is MessagePack, {@code [key, [hop, …]]}; hops of an item keep their order. Nothing is kept in Flink's
- * state, because all bundles leave in front of every barrier: a checkpoint has them in the state of their items.
+ * them are. While the job is behind, which the timestamps of frames tell, it is {@code behindPeriodMs}: nobody waits for
+ * an item's row that will be overtaken at once. A bundle is MessagePack, {@code [key, [hop, …]]}; hops of an item keep
+ * their order. Nothing is kept in Flink's state, because all bundles leave in front of every barrier: a checkpoint has
+ * them in the state of their items.
  */
 public final class HopBundler extends AbstractStreamOperator<Row> implements OneInputStreamOperator<byte[], Row> {
   private static final long serialVersionUID = 1L;
   private static final int BUNDLE_HOPS_MAX = 512; // so that one call into Python takes about a millisecond
   private static final int BUNDLE_BYTES_MAX = 64 << 10;
-  private static final int HOPS_MAX = 10_000;
+  private static final int HOPS_MAX = 50_000;
   private static final int BYTES_MAX = 4 << 20;
   private static final int TICKS = 10; // so many times in a period it is looked what is due
 
   private final int tag;
   private final long periodMs;
+  private final long behindPeriodMs;
+  private final long freshMs;
   private transient Map<String, Bundle> bundles; // the oldest first
   private transient int hops;
   private transient int bytes;
   private transient boolean isTimerSet;
+  private transient boolean isBehind;
 
-  public HopBundler(String tag, String periodMs) {
+  /** The job is behind while a frame is older than {@code freshMs}. */
+  public HopBundler(String tag, String periodMs, String behindPeriodMs, String freshMs) {
     this.tag = Integer.parseInt(tag);
     this.periodMs = Long.parseLong(periodMs);
+    this.behindPeriodMs = Long.parseLong(behindPeriodMs);
+    this.freshMs = Long.parseLong(freshMs);
   }
 
   @Override
@@ -50,6 +58,8 @@ public final class HopBundler extends AbstractStreamOperator<Row> implements One
   @Override
   public void processElement(StreamRecord<byte[]> element) {
     byte[] frame = element.getValue();
+    long nowMs = getProcessingTimeService().getCurrentProcessingTime();
+    isBehind = element.hasTimestamp() && nowMs - element.getTimestamp() > freshMs;
     Frame.forEach(frame, (recordTag, key, value, end) -> {
       if (recordTag == tag) {
         take(new String(frame, key, value - key, StandardCharsets.ISO_8859_1), frame, value, end);
@@ -127,8 +137,9 @@ public final class HopBundler extends AbstractStreamOperator<Row> implements One
 
   /** In whole ticks, so that few timers are needed; no clock that can be set back. */
   private long dueAtMs() {
-    long tickMs = Math.max(periodMs / TICKS, 1);
-    return (monotonicMs() + periodMs + tickMs - 1) / tickMs * tickMs;
+    long waitMs = isBehind ? Math.max(periodMs, behindPeriodMs) : periodMs;
+    long tickMs = Math.max(waitMs / TICKS, 1);
+    return (monotonicMs() + waitMs + tickMs - 1) / tickMs * tickMs;
   }
 
   private static long monotonicMs() {
@@ -136,7 +147,7 @@ public final class HopBundler extends AbstractStreamOperator<Row> implements One
   }
 
   private static final class Bundle {
-    private final MessagePack hops = new MessagePack(256);
+    private final MessagePack hops = new MessagePack(96);
     private final long dueAtMs;
     private int count;
 
