@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from domain.aggregates import Aggregate, ColumnType
 from domain.sessions import SessionValue
@@ -33,11 +33,15 @@ class Feature:
     state_names: tuple[str, ...] = field(init=False)
     total_names: tuple[str, ...] = field(init=False)
     value_names: tuple[str, ...] = field(init=False)
+    zero_cells: tuple[Any, ...] = field(init=False)
+    pack_state: Callable[[Any], tuple[Any, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
         for columns in ("state", "total", "value"):
             names = column_names(getattr(self, f"{columns}_columns")())
             object.__setattr__(self, f"{columns}_names", tuple(names))
+        object.__setattr__(self, "pack_state", self.aggregate.pack_state)
+        object.__setattr__(self, "zero_cells", self.aggregate.pack_state(self.aggregate.zero()))
 
     def state_columns(self) -> list[tuple[str, ColumnType]]:
         """Columns of the stream view: one cell per bucket."""

@@ -5,52 +5,83 @@ It is correct at every instant of a publish, because the cutoff travels with the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from domain import features as catalogue
-from domain.features import GENERATION, Entity, Feature, batch_only_of, derived_of, features_of
+from domain.aggregates import ColumnType
+from domain.features import (
+    GENERATION,
+    PROVENANCE_COLUMNS,
+    Entity,
+    Feature,
+    batch_only_of,
+    derived_of,
+    features_of,
+)
 from domain.policies import Policies
-from domain.rows import Row
+from domain.rows import BucketState, OpenRow, Row
 from domain.sessions import Session
-from domain.timeline import Timeline
+from domain.timeline import Timeline, Visit
 
 Cells = Mapping[str, Any]
 """One row of a view: column name to value."""
 
 
+def bucket_columns(entity: Entity) -> list[tuple[str, ColumnType]]:
+    """The columns of `visitor_recent` or `item_trend` that have a member for each bucket, and the type of a member."""
+    states = [(f"recent_{c.name(f.name)}", c.type) for f in features_of(entity) for c in f.aggregate.state_columns]
+    return [("recent_buckets_ms", ColumnType.INT), ("recent_generations", ColumnType.INT), *states]
+
+
+def bucket_cells(entity: Entity, bucket: BucketState) -> list[Any]:
+    """One bucket of a changelog row as members of `bucket_columns`."""
+    cells: list[Any] = [bucket.start_ms, bucket.generation]
+    state_of = bucket.states.get
+    for feature in features_of(entity):
+        state = state_of(feature.name)
+        cells += feature.zero_cells if state is None else feature.pack_state(state)
+    return cells
+
+
 def stream_cells(entity: Entity, row: Row) -> dict[str, Any]:
     """A changelog row as the cells of `visitor_recent` or `item_trend`."""
+    buckets = [bucket_cells(entity, bucket) for bucket in row.buckets]
     cells: dict[str, Any] = {
-        "recent_buckets_ms": [bucket.start_ms for bucket in row.buckets],
-        "recent_generations": [bucket.generation for bucket in row.buckets],
-        "recent_dropped_through_ms": row.dropped_through_ms,
+        name: [members[place] for members in buckets] for place, (name, _) in enumerate(bucket_columns(entity))
     }
-    for feature in features_of(entity):
-        aggregate = feature.aggregate
-        states = [bucket.states.get(feature.name) for bucket in row.buckets]
-        packed = [aggregate.pack_state(aggregate.zero() if state is None else state) for state in states]
-        for index, name in enumerate(feature.state_names):
-            cells[name] = [cell[index] for cell in packed]
-    return cells | _provenance("recent", row)
+    cells["recent_dropped_through_ms"] = row.dropped_through_ms
+    return cells | _origin_cells("recent", row)
+
+
+def session_values(visits: Sequence[Visit], policies: Policies) -> list[Any] | None:
+    """What the catalogue knows of the current session, in its order; None when there are no visits."""
+    newest = Timeline(tuple(visits)).current_session(policies.session)
+    if not newest:
+        return None
+    session = Session(newest)
+    return [derive(session) for derive in _SESSION_RULES]
 
 
 def session_cells(row: Row, policies: Policies) -> dict[str, Any] | None:
     """A changelog row as the cells of `visitor_session`; None when the visitor has no visits."""
-    session: Session = Timeline(tuple(row.visits)).current_session(policies.session)
-    if not session:
-        return None
-    cells = {value.name: value.derive(session) for feature in catalogue.SESSION for value in feature.values}
-    return cells | _provenance("session", row)
+    values = session_values(row.visits, policies)
+    return None if values is None else dict(zip(_SESSION_NAMES, values, strict=True)) | _origin_cells("session", row)
 
 
-def _provenance(prefix: str, row: Row) -> dict[str, Any]:
+_SESSION: Final = tuple(value for feature in catalogue.SESSION for value in feature.values)
+_SESSION_NAMES: Final = tuple(value.name for value in _SESSION)
+_SESSION_RULES: Final = tuple(value.derive for value in _SESSION)
+
+
+def origin_values(row: Row | OpenRow) -> tuple[int, list[int], list[int]]:
+    """Where a changelog row comes from: the cells of PROVENANCE_COLUMNS."""
     partitions = sorted(row.offsets)
-    return {
-        f"{prefix}_received_at_ms": row.received_at_ms,
-        f"{prefix}_offset_partitions": partitions,
-        f"{prefix}_offsets": [row.offsets[partition] for partition in partitions],
-    }
+    return (row.received_at_ms, partitions, [row.offsets[partition] for partition in partitions])
+
+
+def _origin_cells(prefix: str, row: Row) -> dict[str, Any]:
+    return {f"{prefix}_{name}": value for (name, _), value in zip(PROVENANCE_COLUMNS, origin_values(row), strict=True)}
 
 
 def merge_cells(entity: Entity, history: Cells | None, recent: Cells | None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class BucketState(msgspec.Struct, array_like=True):
     generation: int = 1
 
 
-class Row(msgspec.Struct, array_like=True):
+class Row(msgspec.Struct):
     """A changelog value: a key's mergeable state, and the newest offset per partition that it includes.
 
     `dropped_through_ms` is the end of the newest bucket that the state has let go, 0 when it has all.
@@ -43,18 +43,19 @@ class Row(msgspec.Struct, array_like=True):
 
 
 class OpenRow(msgspec.Struct, array_like=True):
-    """A row of which only what a record changes is decoded: on the wire it is a `Row`.
+    """A row as it is on the wire, where each bucket and the visits are bytes by themselves, so that only what a record
+    changes is decoded.
 
-    Buckets and visits stay the bytes that they are. The newest bucket, which nearly every record belongs to, is decoded
-    when it is needed, and stands in the list as it is until the row is encoded again.
+    The newest bucket, which nearly every record belongs to, is decoded when it is needed, and stands decoded in the list
+    until the row is encoded again.
     """
 
     version: int
     received_at_ms: int
     offsets: dict[int, int]
     dropped_through_ms: int
-    buckets: list[msgspec.Raw]
-    visits: msgspec.Raw
+    buckets: list[bytes]
+    visits: bytes
 
     def advance(self, stamp: Stamp | Hop) -> None:
         """Note that the row includes a record."""
@@ -107,32 +108,56 @@ class OpenRow(msgspec.Struct, array_like=True):
             buckets = sorted([*buckets, found], key=lambda bucket: bucket.start_ms)
             for let_go in buckets[: -policy.kept]:
                 self.dropped_through_ms = let_go.start_ms + policy.period_ms
-            self.buckets = cast(list[msgspec.Raw], buckets[-policy.kept :])
+            self.buckets = cast(list[bytes], buckets[-policy.kept :])
         return found
 
     def _decoded(self, place: int) -> BucketState:
-        bucket: msgspec.Raw | BucketState = self.buckets[place]
+        bucket: bytes | BucketState = self.buckets[place]
         if not isinstance(bucket, BucketState):
             bucket = _BUCKETS.decode(bucket)
-            self.buckets[place] = cast(msgspec.Raw, bucket)
+            self.buckets[place] = cast(bytes, bucket)
         return bucket
+
+    def close(self) -> None:
+        """Encode the buckets that were decoded."""
+        for place, bucket in enumerate(self.buckets):
+            if not isinstance(bucket, bytes):
+                self.buckets[place] = _ENCODER.encode(bucket)
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_ROWS: Final = msgspec.msgpack.Decoder(Row)
 _OPEN_ROWS: Final = msgspec.msgpack.Decoder(OpenRow)
 _BUCKETS: Final = msgspec.msgpack.Decoder(BucketState)
-NO_VISITS: Final = msgspec.Raw(_ENCODER.encode([]))
+_VISITS: Final = msgspec.msgpack.Decoder(list[Visit])
+NO_VISITS: Final = _ENCODER.encode([])
 
 
 def decode_row(raw: bytes) -> Row:
     """A changelog value, decoded."""
-    return _ROWS.decode(raw)
+    row = _OPEN_ROWS.decode(raw)
+    buckets, visits = [decode_bucket(bucket) for bucket in row.buckets], decode_visits(row.visits)
+    return Row(row.version, row.received_at_ms, row.offsets, row.dropped_through_ms, buckets, visits)
+
+
+def decode_bucket(raw: bytes) -> BucketState:
+    """A bucket of an open row, decoded."""
+    return _BUCKETS.decode(raw)
+
+
+def decode_visits(raw: bytes) -> list[Visit]:
+    """The visits of an open row, decoded."""
+    return _VISITS.decode(raw)
 
 
 def encode_row(row: Row | OpenRow) -> bytes:
     """A changelog value, encoded."""
-    return _ENCODER.encode(row)
+    if isinstance(row, OpenRow):
+        row.close()
+        return _ENCODER.encode(row)
+    buckets, visits = [_ENCODER.encode(bucket) for bucket in row.buckets], _ENCODER.encode(row.visits)
+    return _ENCODER.encode(
+        OpenRow(row.version, row.received_at_ms, row.offsets, row.dropped_through_ms, buckets, visits)
+    )
 
 
 def empty_row() -> Row:

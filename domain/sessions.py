@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,54 +13,61 @@ ITEMS_MAX: Final = 20
 CATEGORIES_MAX: Final = 5
 BINGE_PLAYS: Final = 3
 
-Session = Sequence[Visit]
-"""A run of visits, oldest first."""
+
+class Session:
+    """A run of visits, oldest first and never empty; what several columns are made of is found once."""
+
+    __slots__ = ("at_ms", "categories", "items", "kinds", "kinds_counted", "visits")
+
+    def __init__(self, visits: Sequence[Visit]) -> None:
+        self.visits = visits
+        self.at_ms = [visit.occurred_at_ms for visit in visits]
+        self.items = [visit.item_id for visit in visits]
+        self.kinds = [visit.kind for visit in visits]
+        self.kinds_counted = _ranked(self.kinds)
+        self.categories = _ranked([category for visit in visits for category in visit.categories])[:CATEGORIES_MAX]
 
 
 @dataclass(frozen=True, slots=True)
 class SessionValue:
-    """One column of the session view: its type and how it follows from a non-empty session."""
+    """One column of the session view: its type and how it follows from a session."""
 
     name: str
     type: ColumnType
     derive: Callable[[Session], Any]
 
 
-def _newest(session: Session) -> Session:
-    return session[-ITEMS_MAX:]
-
-
-def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-
-
-def _categories(session: Session) -> list[tuple[str, int]]:
-    return _ranked(Counter(category for visit in session for category in visit.categories))[:CATEGORIES_MAX]
-
-
-def _kinds(session: Session) -> list[tuple[str, int]]:
-    return _ranked(Counter(visit.kind for visit in session))
+def _ranked(words: Sequence[str]) -> list[tuple[str, int]]:
+    """Each word with its count, the most frequent first, then in alphabetical order."""
+    counts: dict[str, int] = {}
+    for word in words:
+        counts[word] = counts.get(word, 0) + 1
+    ranked = sorted(counts)
+    ranked.sort(key=counts.__getitem__, reverse=True)
+    return [(word, counts[word]) for word in ranked]
 
 
 def _in_cart(session: Session) -> list[str]:
     """Items put into the cart in this session and not bought since, in the order in which they were put there."""
+    if "cart" not in session.kinds:
+        return []
     cart: dict[str, None] = {}
-    for visit in session:
-        if visit.kind == "cart":
-            cart[visit.item_id] = None
-        elif visit.kind == "purchase":
-            cart.pop(visit.item_id, None)
+    for kind, item in zip(session.kinds, session.items, strict=True):
+        if kind == "cart":
+            cart[item] = None
+        elif kind == "purchase":
+            cart.pop(item, None)
     return list(cart)[-ITEMS_MAX:]
 
 
 def _dwell_mean_ms(session: Session) -> int:
     """The mean time between successive visits, in whole milliseconds; 0 for a session of one."""
-    steps = len(session) - 1
-    return (session[-1].occurred_at_ms - session[0].occurred_at_ms) // steps if steps else 0
+    steps = len(session.at_ms) - 1
+    return (session.at_ms[-1] - session.at_ms[0]) // steps if steps else 0
 
 
 def _binge_probability(session: Session) -> float:
-    plays = sum(visit.kind == "play" for visit in session)
+    plays = session.kinds.count("play")
     return 1.0 if plays >= BINGE_PLAYS else (plays / (plays + 1)) ** (BINGE_PLAYS - plays)
 
 
@@ -69,27 +75,27 @@ FLOAT = ColumnType.FLOAT
 INT, INTS, STRING, STRINGS = ColumnType.INT, ColumnType.INTS, ColumnType.STRING, ColumnType.STRINGS
 
 SESSION_ITEMS: Final = (
-    SessionValue("session_items", STRINGS, lambda session: [visit.item_id for visit in _newest(session)]),
-    SessionValue("session_items_at_ms", INTS, lambda session: [visit.occurred_at_ms for visit in _newest(session)]),
-    SessionValue("session_items_kinds", STRINGS, lambda session: [visit.kind for visit in _newest(session)]),
+    SessionValue("session_items", STRINGS, lambda session: session.items[-ITEMS_MAX:]),
+    SessionValue("session_items_at_ms", INTS, lambda session: session.at_ms[-ITEMS_MAX:]),
+    SessionValue("session_items_kinds", STRINGS, lambda session: session.kinds[-ITEMS_MAX:]),
 )
 SESSION_LENGTH: Final = (
-    SessionValue("session_length", INT, len),
-    SessionValue("session_distinct_items", INT, lambda session: len({visit.item_id for visit in session})),
+    SessionValue("session_length", INT, lambda session: len(session.items)),
+    SessionValue("session_distinct_items", INT, lambda session: len(set(session.items))),
 )
 SESSION_TIME: Final = (
-    SessionValue("session_started_at_ms", INT, lambda session: session[0].occurred_at_ms),
-    SessionValue("session_last_at_ms", INT, lambda session: session[-1].occurred_at_ms),
+    SessionValue("session_started_at_ms", INT, lambda session: session.at_ms[0]),
+    SessionValue("session_last_at_ms", INT, lambda session: session.at_ms[-1]),
     SessionValue("session_dwell_mean_ms", INT, _dwell_mean_ms),
 )
 SESSION_KINDS: Final = (
-    SessionValue("session_kinds_keys", STRINGS, lambda session: [key for key, _ in _kinds(session)]),
-    SessionValue("session_kinds_values", INTS, lambda session: [count for _, count in _kinds(session)]),
+    SessionValue("session_kinds_keys", STRINGS, lambda session: [kind for kind, _ in session.kinds_counted]),
+    SessionValue("session_kinds_values", INTS, lambda session: [count for _, count in session.kinds_counted]),
 )
 SESSION_CATEGORIES: Final = (
-    SessionValue("session_categories_keys", STRINGS, lambda session: [key for key, _ in _categories(session)]),
-    SessionValue("session_categories_values", INTS, lambda session: [count for _, count in _categories(session)]),
+    SessionValue("session_categories_keys", STRINGS, lambda session: [category for category, _ in session.categories]),
+    SessionValue("session_categories_values", INTS, lambda session: [count for _, count in session.categories]),
 )
 SESSION_CART: Final = (SessionValue("session_cart_items", STRINGS, _in_cart),)
 SESSION_BINGE: Final = (SessionValue("session_binge_probability", FLOAT, _binge_probability),)
-SESSION_DECLARED: Final = (SessionValue("session_declared_id", STRING, lambda session: session[-1].session_id),)
+SESSION_DECLARED: Final = (SessionValue("session_declared_id", STRING, lambda session: session.visits[-1].session_id),)

@@ -103,7 +103,9 @@ class LastN:
         return (items, at_ms, kinds)
 
     def pack_state(self, state: Packed) -> tuple[Any, ...]:
-        return _columns(_entries(state))
+        instants, items, kinds = state
+        at_ms = list(unpack(f">{len(kinds)}Q", instants))
+        return (at_ms, items.split(SEPARATOR)[1:], [KINDS[code] for code in kinds])
 
     def unpack_state(self, cells: Sequence[Any]) -> Packed:
         return _packed(list(zip(*cells, strict=True)))

@@ -4,11 +4,16 @@ The feature writer and the serving path use it, because `import feast` takes sec
 test suite holds everything here equal to Feast, byte for byte. Imports protobuf, mmh3, `domain` and `schemas` only.
 """
 
+from feature_repo.layout.columns import Bucket, BucketColumns, Columns, UnstorableValue
+from feature_repo.layout.decoding import decode_timestamp_ms, decode_value
+from feature_repo.layout.encoding import encode_timestamp_ms, encoder_of
 from feature_repo.layout.keys import EntityKeys, field_key, timestamp_field
-from feature_repo.layout.rows import UnreadableValue, UnstorableValue, ViewLayout
-from feature_repo.layout.values import decode_timestamp_ms, decode_value, encode_timestamp_ms, encoder_of
+from feature_repo.layout.rows import UnreadableValue, ViewLayout, in_turn
 
 __all__ = [
+    "Bucket",
+    "BucketColumns",
+    "Columns",
     "EntityKeys",
     "UnreadableValue",
     "UnstorableValue",
@@ -18,5 +23,6 @@ __all__ = [
     "encode_timestamp_ms",
     "encoder_of",
     "field_key",
+    "in_turn",
     "timestamp_field",
 ]

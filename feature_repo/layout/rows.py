@@ -9,25 +9,13 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from domain.aggregates import ColumnType
+from feature_repo.layout.columns import Columns
+from feature_repo.layout.decoding import decode_timestamp_ms, decode_value
+from feature_repo.layout.encoding import encode_timestamp_ms
 from feature_repo.layout.keys import field_key, timestamp_field
-from feature_repo.layout.values import decode_timestamp_ms, decode_value, encode_timestamp_ms, encoder_of
 from schemas.errors import ConsistencyError
 
-_UNSTORABLE: Final = (TypeError, ValueError, AttributeError, LookupError, OverflowError, struct.error)
 _UNREADABLE: Final = (KeyError, IndexError, ValueError, struct.error, DecodeError)
-
-
-class UnstorableValue(ConsistencyError):
-    """A layer produced a value that its feature's declared type cannot hold."""
-
-    def __init__(self, view: str, feature: str, column_type: ColumnType, value: object) -> None:
-        self.view = view
-        self.feature = feature
-        self.column_type = column_type
-        super().__init__(
-            f"feature {view}:{feature} is declared {column_type} but its value is {value!r:.200}; "
-            "make the catalogue's type and the layer that computes it agree"
-        )
 
 
 class UnreadableValue(ConsistencyError):
@@ -49,33 +37,21 @@ class ViewLayout:
     `fields` is what to ask for (HMGET), `encode` what to store (HSET), and `decode` reads the answer to `fields`.
     """
 
-    __slots__ = ("_slots", "features", "fields", "types", "view")
+    __slots__ = ("_columns", "features", "fields", "types", "view")
 
     def __init__(self, view: str, columns: Iterable[tuple[str, ColumnType]]) -> None:
         self.view = view
         self.types = dict(columns)
         self.features = tuple(self.types)
         self.fields = (*(field_key(view, feature) for feature in self.features), timestamp_field(view))
-        encoders = (encoder_of(column_type) for column_type in self.types.values())
-        self._slots = tuple(zip(self.features, self.fields, encoders, strict=False))
+        self._columns = Columns(view, tuple(self.types.items()))
 
     def encode(self, cells: Mapping[str, Any], at_ms: int) -> list[bytes]:
         """Field and value in turn, for HSET, the event time last. None becomes a null; unknown cells are an error."""
         if cells.keys() != self.types.keys():
             raise ConsistencyError(f"view {self.view}: missing or unknown cells {cells.keys() ^ self.types.keys()}")
-        out: list[bytes] = []
-        append = out.append
-        feature = ""
-        try:
-            for feature, field, encode in self._slots:
-                value = cells[feature]
-                append(field)
-                append(b"" if value is None else encode(value))
-        except _UNSTORABLE as error:
-            raise UnstorableValue(self.view, feature, self.types[feature], cells[feature]) from error
-        append(self.fields[-1])
-        append(encode_timestamp_ms(at_ms))
-        return out
+        values = self._columns.encode([cells[feature] for feature in self.features])
+        return in_turn(self.fields, [*values, encode_timestamp_ms(at_ms)])
 
     def decode(self, raws: Sequence[bytes | None]) -> dict[str, Any] | None:
         """Feature to value from the answer to `fields`, or None when the store has no such row."""
@@ -100,3 +76,10 @@ class ViewLayout:
             return decode_value(raw)
         except _UNREADABLE as error:
             raise UnreadableValue(self.view, feature, raw or b"") from error
+
+
+def in_turn(fields: Sequence[bytes], values: Sequence[bytes]) -> list[bytes]:
+    """Field and value in turn."""
+    flat = [b""] * (2 * len(fields))
+    flat[::2], flat[1::2] = fields, values
+    return flat

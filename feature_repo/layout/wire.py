@@ -1,16 +1,31 @@
-"""The list messages of `feast/types/Value.proto`, declared here so that Feast need not be imported.
+"""What is known of `feast/types/Value.proto`: its tags and its list messages, declared here without importing Feast.
 
-They live in a descriptor pool of their own: the wire format depends on field numbers and types only, so the bytes are
-Feast's, and the C runtime of protobuf makes lists about five times faster than a loop in Python.
+The messages live in a descriptor pool of their own: the wire format depends on field numbers and types only, so the
+bytes are Feast's, and the C runtime of protobuf makes long lists about five times faster than a loop in Python.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import Any, Final
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
+
+# Field numbers of feast.types.Value, each shifted over its wire type.
+STRING_TAG: Final = b"\x12"  # string_val = 2
+INT_TAG: Final = b"\x20"  # int64_val = 4
+FLOAT_TAG: Final = b"\x29"  # double_val = 5
+STRINGS_TAG: Final = b"\x62"  # string_list_val = 12
+INTS_TAG: Final = b"\x72"  # int64_list_val = 14
+FLOATS_TAG: Final = b"\x7a"  # double_list_val = 15
+LISTS_TAG: Final = b"\xd2\x02"  # list_val = 42
+MEMBER_TAG: Final = b"\x0a"  # val = 1 of every list message
+
+INT64_MIN: Final = -(1 << 63)
+INT64_MAX: Final = (1 << 63) - 1
+DOUBLE: Final = struct.Struct("<d")
 
 _PACKAGE: Final = "firth.feast"
 _REPEATED_TYPES: Final = {

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
-from domain.merge import session_cells, stream_cells
 from domain.policies import Policies
-from domain.rows import STATE_VERSION, Row, decode_row
+from domain.rows import STATE_VERSION, OpenRow, open_row
 from feature_repo.layout import EntityKeys
 from feature_repo.views import ITEM_TREND, VISITOR_RECENT, VISITOR_SESSION, View
 from schemas.errors import ConsistencyError
 from speed.tombstones import decode_offsets
+from speed.writer.rows import SessionRows, StreamRows, encode_origin
 
 
-@dataclass(frozen=True, slots=True)
-class ViewRow:
+class ViewRow(msgspec.Struct, frozen=True, gc=False):
     """One view's row: hash fields and their values in turn."""
 
     view: str
@@ -41,8 +39,7 @@ class ViewRemoval:
     through: Mapping[int, int] | None
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureUpdate:
+class FeatureUpdate(msgspec.Struct, frozen=True):
     """All that changes of one entity: removals first, then rows with the newest offset per partition they include.
 
     Offsets are in the order of their partitions: what is stored must not depend on the order in which they came.
@@ -63,10 +60,13 @@ class UnreadableRow(ConsistencyError):
         super().__init__(f"changelog row: {problem}; run the same release of the speed job and the writer")
 
 
-def read_row(raw: bytes) -> Row:
-    """A changelog value. Raises UnreadableRow when it is none, or of another version."""
+def read_row(raw: bytes) -> OpenRow:
+    """A changelog value. Raises UnreadableRow when it is none, or of another version.
+
+    Buckets and visits stay encoded: of most of a key's rows in a batch no more than the offsets is looked at.
+    """
     try:
-        row = decode_row(raw)
+        row = open_row(raw)
     except msgspec.MsgspecError as error:
         raise UnreadableRow(str(error)) from error
     if row.version != STATE_VERSION:
@@ -95,47 +95,51 @@ def covers(newer: Mapping[int, int], older: Mapping[int, int]) -> bool:
 
 def ordered(offsets: Mapping[int, int]) -> dict[int, int]:
     """The same offsets by partition."""
-    return dict(sorted(offsets.items()))
-
-
-def to_update(key: bytes, row: Row | None, rows: list[ViewRow], removals: tuple[ViewRemoval, ...]) -> FeatureUpdate:
-    """What changes of an entity, with the offsets of the row that it comes from."""
-    if row is None:
-        return FeatureUpdate(key, {}, 0, (), removals)
-    return FeatureUpdate(key, ordered(row.offsets), row.received_at_ms, tuple(rows), removals)
+    return dict(sorted(offsets.items()) if len(offsets) > 1 else offsets)
 
 
 class Finisher:
     """Knows the views' layouts, the keys of one Feast project, and the policies."""
 
     def __init__(self, project: str, policies: Policies) -> None:
-        self._policies = policies
         self._visitors = EntityKeys(project, VISITOR_SESSION.join_key)
         self._items = EntityKeys(project, ITEM_TREND.join_key)
-        self._layouts = {view.name: view.layout() for view in (VISITOR_SESSION, VISITOR_RECENT, ITEM_TREND)}
+        self._recent = StreamRows(VISITOR_RECENT)
+        self._session = SessionRows(VISITOR_SESSION, policies)
+        self._trend = StreamRows(ITEM_TREND)
+        self._fields = {view.name: view.layout().fields for view in (VISITOR_SESSION, VISITOR_RECENT, ITEM_TREND)}
 
-    def visitor(self, visitor_id: str, row: Row | None, tombstone: Tombstone | None = None) -> FeatureUpdate:
-        """Session and recent buckets of a visitor; no session where nothing may be personalised."""
-        rows = []
-        if row is not None:
-            rows.append(self._row(VISITOR_RECENT, stream_cells("visitor", row), row))
-            session = session_cells(row, self._policies)
-            if session is not None:
-                rows.append(self._row(VISITOR_SESSION, session, row))
-        removals = self._removals(tombstone, VISITOR_RECENT, VISITOR_SESSION)
-        return to_update(self._visitors.key(visitor_id), row, rows, removals)
+    def visitor(self, visitor_id: str, row: OpenRow | None, tombstone: Tombstone | None = None) -> FeatureUpdate:
+        """Session and recent buckets of a visitor; no session where nothing may be personalised.
 
-    def item(self, item_id: str, row: Row | None, tombstone: Tombstone | None = None) -> FeatureUpdate:
+        Raises UnreadableRow, as does `item`, when a bucket or a visit cannot be read.
+        """
+        key, removals = self._visitors.key(visitor_id), self._removals(tombstone, VISITOR_RECENT, VISITOR_SESSION)
+        if row is None:
+            return FeatureUpdate(key, {}, 0, (), removals)
+        try:
+            origin = encode_origin(row)
+            recent = ViewRow(VISITOR_RECENT.name, self._recent.encode(row, origin))
+            session = self._session.encode(row, origin)
+        except msgspec.MsgspecError as error:
+            raise UnreadableRow(str(error)) from error
+        rows = (recent,) if session is None else (recent, ViewRow(VISITOR_SESSION.name, session))
+        return FeatureUpdate(key, ordered(row.offsets), row.received_at_ms, rows, removals)
+
+    def item(self, item_id: str, row: OpenRow | None, tombstone: Tombstone | None = None) -> FeatureUpdate:
         """Recent buckets of an item."""
-        rows = [] if row is None else [self._row(ITEM_TREND, stream_cells("item", row), row)]
-        return to_update(self._items.key(item_id), row, rows, self._removals(tombstone, ITEM_TREND))
-
-    def _row(self, view: View, cells: Mapping[str, Any], row: Row) -> ViewRow:
-        return ViewRow(view.name, self._layouts[view.name].encode(cells, row.received_at_ms))
+        key, removals = self._items.key(item_id), self._removals(tombstone, ITEM_TREND)
+        if row is None:
+            return FeatureUpdate(key, {}, 0, (), removals)
+        try:
+            trend = ViewRow(ITEM_TREND.name, self._trend.encode(row, encode_origin(row)))
+        except msgspec.MsgspecError as error:
+            raise UnreadableRow(str(error)) from error
+        return FeatureUpdate(key, ordered(row.offsets), row.received_at_ms, (trend,), removals)
 
     def _removals(self, tombstone: Tombstone | None, *owned: View) -> tuple[ViewRemoval, ...]:
         """All fields of the views that the tombstone's topic owns."""
         if tombstone is None:
             return ()
         through = None if tombstone.through is None else ordered(tombstone.through)
-        return tuple(ViewRemoval(view.name, self._layouts[view.name].fields, through) for view in owned)
+        return tuple(ViewRemoval(view.name, self._fields[view.name], through) for view in owned)

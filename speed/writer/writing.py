@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
-from domain.rows import Row
+from domain.rows import OpenRow
 from infra import metrics
 from schemas.errors import DependencyError
 from speed.tombstones import HEADER
@@ -45,14 +45,14 @@ RETRIES_MAX: Final = 40
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
-Finish = Callable[[str, Row | None, Tombstone | None], FeatureUpdate]
+Finish = Callable[[str, OpenRow | None, Tombstone | None], FeatureUpdate]
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
     """The newest that a changelog says of one key: a tombstone, a row, or a row that began after a tombstone."""
 
-    row: Row | None = None
+    row: OpenRow | None = None
     tombstone: Tombstone | None = None
 
 

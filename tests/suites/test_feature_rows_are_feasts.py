@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from domain.aggregates import ColumnType
 from feature_repo.layout import (
+    BucketColumns,
     EntityKeys,
     decode_timestamp_ms,
     decode_value,
@@ -41,6 +42,7 @@ FEAST_TYPES = {
     ColumnType.INT_LISTS: (ValueType.VALUE_LIST, st.lists(INTS)),
     ColumnType.STRING_LISTS: (ValueType.VALUE_LIST, st.lists(st.lists(TEXT))),
 }
+PER_BUCKET = (ColumnType.INT, ColumnType.FLOAT, ColumnType.STRING, ColumnType.INTS, ColumnType.STRINGS)
 
 
 def feast_bytes(column_type: ColumnType, value: Any) -> bytes:
@@ -59,6 +61,30 @@ def test_a_value_has_feasts_bytes_and_reads_back(column_type: ColumnType, data: 
     raw = encoder_of(column_type)(value)
     assert raw == feast_bytes(column_type, value)
     assert decode_value(raw) == value
+
+
+@pytest.mark.parametrize("column_type", sorted(PER_BUCKET))
+@given(data=st.data())
+def test_buckets_that_were_encoded_one_by_one_have_feasts_bytes_of_the_list(
+    column_type: ColumnType, data: st.DataObject
+) -> None:
+    members = data.draw(st.lists(FEAST_TYPES[column_type][1], max_size=8))
+    columns = BucketColumns("view", [("feature", column_type)])
+    (raw,) = columns.encode([columns.encode_bucket([member]) for member in members])
+    assert raw == feast_bytes(column_type.per_bucket, members)
+
+
+@pytest.mark.parametrize("size", [126, 127, 128, 129, 16_380, 16_383, 16_384, 20_000])
+def test_lengths_at_the_borders_of_varints_have_feasts_bytes(size: int) -> None:
+    text, numbers = "x" * size, [7] * size
+    for column_type, value in (
+        (ColumnType.STRING, text),
+        (ColumnType.STRINGS, [text]),
+        (ColumnType.STRING_LISTS, [[text], []]),
+        (ColumnType.INTS, numbers),
+        (ColumnType.INT_LISTS, [numbers, [1 << 40] * size]),
+    ):
+        assert encoder_of(column_type)(value) == feast_bytes(column_type, value)
 
 
 @pytest.mark.parametrize("column_type", list(ColumnType))

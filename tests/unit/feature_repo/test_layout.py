@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from domain.aggregates import ColumnType
-from feature_repo.layout import EntityKeys, UnreadableValue, UnstorableValue, ViewLayout
+from feature_repo.layout import (
+    BucketColumns,
+    Columns,
+    EntityKeys,
+    UnreadableValue,
+    UnstorableValue,
+    ViewLayout,
+    encoding,
+)
 from feature_repo.views import STORED_VIEWS
 from schemas.errors import ConsistencyError
 
@@ -72,6 +80,31 @@ def test_a_value_of_another_type_is_refused_with_its_name(value: Any) -> None:
 def test_a_list_of_another_type_is_refused_with_its_name(value: Any) -> None:
     with pytest.raises(UnstorableValue, match="feature view:lists is declared string_lists"):
         ViewLayout("view", [("lists", ColumnType.STRING_LISTS)]).encode({"lists": value}, at_ms=1)
+
+
+@pytest.mark.parametrize("value", [None, "7", 1.5, 1 << 63])
+def test_a_member_of_another_type_is_refused_with_the_name_of_its_column(value: Any) -> None:
+    columns = BucketColumns("view", [("items", ColumnType.STRINGS), ("count", ColumnType.INT)])
+    with pytest.raises(UnstorableValue, match="feature view:count is declared int") as caught:
+        columns.encode_bucket([["a"], value])
+    assert caught.value.feature == "count"
+
+
+def test_cells_that_are_too_few_or_too_many_are_refused() -> None:
+    for cells in ([], [1, 2]):
+        with pytest.raises(ConsistencyError, match="view view"):
+            Columns("view", [("count", ColumnType.INT)]).encode(cells)
+        with pytest.raises(ConsistencyError, match="view view"):
+            BucketColumns("view", [("count", ColumnType.INT)]).encode_bucket(cells)
+
+
+def test_a_string_is_told_from_the_ones_before_when_more_came_than_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(encoding, "MEMBERS_MAX", 2)
+    layout = ViewLayout("view", [("items", ColumnType.STRINGS)])
+    for items in (["a", "b", "c"], ["c", "a"], ["d", "e", "f", "a"]):
+        assert read(layout, stored(layout.encode({"items": items}, at_ms=1))) == {"items": items}
 
 
 def test_a_row_with_missing_or_unknown_cells_is_refused() -> None:
