@@ -39,7 +39,7 @@ class TimelineIndex(msgspec.Struct, array_like=True):
         """`Timeline.is_late`."""
         return bool(self.lengths) and visit.occurred_at_ms < self.newest_at_ms - policy.horizon_ms
 
-    def add(self, encoded: msgspec.Raw, visit: Visit, policy: TimelinePolicy) -> msgspec.Raw:
+    def add(self, encoded: bytes, visit: Visit, policy: TimelinePolicy) -> bytes:
         """The encoded timeline with one more visit, as `Timeline.add` has it."""
         if self.lengths and (visit.occurred_at_ms, visit.token) <= (self.newest_at_ms, self.newest_token):
             return self._add_earlier(encoded, visit, policy)
@@ -52,9 +52,9 @@ class TimelineIndex(msgspec.Struct, array_like=True):
         start = _header_bytes(count - 1)
         if count > policy.visits_max or self.oldest_at_ms < visit.occurred_at_ms - policy.horizon_ms:
             count, start = self._cut(encoded, visit, policy)
-        return msgspec.Raw(b"".join((_header(count), memoryview(encoded)[start:], added)))
+        return b"".join((_header(count), memoryview(encoded)[start:], added))
 
-    def _cut(self, encoded: msgspec.Raw, visit: Visit, policy: TimelinePolicy) -> tuple[int, int]:
+    def _cut(self, encoded: bytes, visit: Visit, policy: TimelinePolicy) -> tuple[int, int]:
         """How many visits are kept, with the one that was added, and where the oldest of them begins."""
         count, dropped = len(self.lengths) // 2, 0
         start = _header_bytes(count - 1)
@@ -71,7 +71,7 @@ class TimelineIndex(msgspec.Struct, array_like=True):
         self.lengths = self.lengths[2 * dropped :]
         return count - dropped, start
 
-    def _add_earlier(self, encoded: msgspec.Raw, visit: Visit, policy: TimelinePolicy) -> msgspec.Raw:
+    def _add_earlier(self, encoded: bytes, visit: Visit, policy: TimelinePolicy) -> bytes:
         """A visit that happened before the newest one finds its place among them all."""
         if self.is_late(visit, policy):
             return encoded
@@ -80,7 +80,7 @@ class TimelineIndex(msgspec.Struct, array_like=True):
         self.lengths = b"".join(_LENGTH.pack(len(one)) for one in encodings)
         self.oldest_at_ms = visits[0].occurred_at_ms
         self.newest_at_ms, self.newest_token = visits[-1].occurred_at_ms, visits[-1].token
-        return msgspec.Raw(b"".join((_header(len(visits)), *encodings)))
+        return b"".join((_header(len(visits)), *encodings))
 
 
 def _header(count: int) -> bytes:

@@ -46,8 +46,8 @@ class OpenRow(msgspec.Struct, array_like=True):
     """A row as it is on the wire, where each bucket and the visits are bytes by themselves, so that only what a record
     changes is decoded.
 
-    The newest bucket, which nearly every record belongs to, is decoded when it is needed, and stands decoded in the list
-    until the row is encoded again.
+    The newest bucket, which nearly every record belongs to, is decoded when it is needed, and stands decoded in the
+    list until the row is encoded again.
     """
 
     version: int
