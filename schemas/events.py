@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.errors import Reason, RejectedEvent
+from schemas.strict import strict, text
 
 Kind = Literal["view", "click", "play", "cart", "purchase", "rating", "like", "dislike", "hide"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -24,8 +25,8 @@ UNKNOWN_CATEGORY: Final = "unknown"
 CRITIC: Final = "critic"
 """The `context.source` of a rating by a critic."""
 
-Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
-Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
+Identifier = Annotated[str, text(128)]
+Label = Annotated[str, text(64)]
 Instant = Annotated[int, Meta(ge=0, le=32_503_680_000_000, description="UTC epoch milliseconds")]
 Attributes = Annotated[dict[Label, str | int | float | bool | None], Meta(max_length=32)]
 
@@ -122,6 +123,7 @@ _ENCODER = msgspec.json.Encoder()
 _DECODERS: dict[type, msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(kind) for kind in (InteractionEvent, ItemEvent, ImpressionEvent, DeadLetter)
 }
+_STRICT: dict[type, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(strict(kind)) for kind in _DECODERS}
 _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 
 
@@ -139,6 +141,8 @@ def decode(kind: type[EventT], raw: bytes | memoryview) -> EventT:
     if len(raw) > EVENT_BYTES_MAX and kind is not DeadLetter:
         raise RejectedEvent(Reason.OVERSIZE, "", f"{len(raw)} bytes, at most {EVENT_BYTES_MAX}: send a smaller context")
     try:
+        if b"\\" in bytes(raw):
+            _STRICT[kind].decode(raw)
         event: EventT = _DECODERS[kind].decode(raw)
     except msgspec.ValidationError as error:
         raise rejection_of(error) from error
@@ -159,6 +163,7 @@ def convert(kind: type[EventT], value: object) -> EventT:
         RejectedEvent: `contract`, naming the field.
     """
     try:
+        msgspec.convert(value, strict(kind))
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise rejection_of(error) from error
