@@ -8,7 +8,7 @@ from feature_repo.layout.columns import Bucket, BucketColumns, Columns, Unstorab
 from feature_repo.layout.decoding import decode_timestamp_ms, decode_value
 from feature_repo.layout.encoding import encode_timestamp_ms, encoder_of
 from feature_repo.layout.keys import EntityKeys, field_key, timestamp_field
-from feature_repo.layout.rows import UnreadableValue, ViewLayout, in_turn
+from feature_repo.layout.rows import UnreadableValue, ViewLayout
 
 __all__ = [
     "Bucket",
@@ -23,6 +23,5 @@ __all__ = [
     "encode_timestamp_ms",
     "encoder_of",
     "field_key",
-    "in_turn",
     "timestamp_field",
 ]

@@ -51,7 +51,9 @@ class ViewLayout:
         if cells.keys() != self.types.keys():
             raise ConsistencyError(f"view {self.view}: missing or unknown cells {cells.keys() ^ self.types.keys()}")
         values = self._columns.encode([cells[feature] for feature in self.features])
-        return in_turn(self.fields, [*values, encode_timestamp_ms(at_ms)])
+        flat = [b""] * (2 * len(self.fields))
+        flat[::2], flat[1::2] = self.fields, [*values, encode_timestamp_ms(at_ms)]
+        return flat
 
     def decode(self, raws: Sequence[bytes | None]) -> dict[str, Any] | None:
         """Feature to value from the answer to `fields`, or None when the store has no such row."""
@@ -76,10 +78,3 @@ class ViewLayout:
             return decode_value(raw)
         except _UNREADABLE as error:
             raise UnreadableValue(self.view, feature, raw or b"") from error
-
-
-def in_turn(fields: Sequence[bytes], values: Sequence[bytes]) -> list[bytes]:
-    """Field and value in turn."""
-    flat = [b""] * (2 * len(fields))
-    flat[::2], flat[1::2] = fields, values
-    return flat

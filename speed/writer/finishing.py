@@ -17,10 +17,11 @@ from speed.writer.rows import SessionRows, StreamRows, encode_origin
 
 
 class ViewRow(msgspec.Struct, frozen=True, gc=False):
-    """One view's row: hash fields and their values in turn."""
+    """One view's row: its hash fields and their values."""
 
     view: str
-    fields: list[bytes]
+    fields: tuple[bytes, ...]
+    values: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,17 @@ class Finisher:
             return FeatureUpdate(key, {}, 0, (), removals)
         try:
             origin = encode_origin(row)
-            recent = ViewRow(VISITOR_RECENT.name, self._recent.encode(row, origin))
+            recent = self._recent.encode(row, origin)
             session = self._session.encode(row, origin)
         except msgspec.MsgspecError as error:
             raise UnreadableRow(str(error)) from error
-        rows = (recent,) if session is None else (recent, ViewRow(VISITOR_SESSION.name, session))
+        if session is None:
+            rows: tuple[ViewRow, ...] = (ViewRow(VISITOR_RECENT.name, self._recent.fields, recent),)
+        else:
+            rows = (
+                ViewRow(VISITOR_RECENT.name, self._recent.fields, recent),
+                ViewRow(VISITOR_SESSION.name, self._session.fields, session),
+            )
         return FeatureUpdate(key, ordered(row.offsets), row.received_at_ms, rows, removals)
 
     def item(self, item_id: str, row: OpenRow | None, tombstone: Tombstone | None = None) -> FeatureUpdate:
@@ -132,7 +139,7 @@ class Finisher:
         if row is None:
             return FeatureUpdate(key, {}, 0, (), removals)
         try:
-            trend = ViewRow(ITEM_TREND.name, self._trend.encode(row, encode_origin(row)))
+            trend = ViewRow(ITEM_TREND.name, self._trend.fields, self._trend.encode(row, encode_origin(row)))
         except msgspec.MsgspecError as error:
             raise UnreadableRow(str(error)) from error
         return FeatureUpdate(key, ordered(row.offsets), row.received_at_ms, (trend,), removals)

@@ -8,7 +8,7 @@ from domain.features import PROVENANCE_COLUMNS, session_view_columns
 from domain.merge import bucket_cells, bucket_columns, origin_values, session_values
 from domain.policies import Policies
 from domain.rows import OpenRow, decode_bucket, decode_visits
-from feature_repo.layout import Bucket, BucketColumns, Columns, encode_timestamp_ms, in_turn
+from feature_repo.layout import Bucket, BucketColumns, Columns, encode_timestamp_ms
 from feature_repo.layout.encoding import encode_int, encode_ints
 from feature_repo.layout.keys import field_key, timestamp_field
 from feature_repo.views import View
@@ -24,20 +24,20 @@ class StreamRows:
     def __init__(self, view: View) -> None:
         self._entity = view.entity
         self._columns = BucketColumns(view.name, bucket_columns(view.entity))
-        self._fields = (
+        self.fields = (
             *self._columns.fields,
             field_key(view.name, "recent_dropped_through_ms"),
             *_origin_fields(view.name, "recent"),
         )
         self._over: dict[bytes, Bucket] = {}
-        _check_complete(view, self._fields)
+        _check_complete(view, self.fields)
 
     def encode(self, row: OpenRow, origin: list[bytes]) -> list[bytes]:
-        """Field and value in turn."""
+        """The values of `fields`."""
         values = self._columns.encode(self._encoded(row))
         values.append(encode_int(row.dropped_through_ms))
         values += origin
-        return in_turn(self._fields, values)
+        return values
 
     def _encoded(self, row: OpenRow) -> list[Bucket]:
         if not row.buckets:
@@ -66,13 +66,13 @@ class SessionRows:
     def __init__(self, view: View, policies: Policies) -> None:
         self._policies = policies
         self._columns = Columns(view.name, session_view_columns()[: -len(PROVENANCE_COLUMNS)])
-        self._fields = (*self._columns.fields, *_origin_fields(view.name, "session"))
-        _check_complete(view, self._fields)
+        self.fields = (*self._columns.fields, *_origin_fields(view.name, "session"))
+        _check_complete(view, self.fields)
 
     def encode(self, row: OpenRow, origin: list[bytes]) -> list[bytes] | None:
-        """Field and value in turn; None when the visitor has no visits."""
+        """The values of `fields`; None when the visitor has no visits."""
         values = session_values(decode_visits(row.visits), self._policies)
-        return None if values is None else in_turn(self._fields, self._columns.encode(values) + origin)
+        return None if values is None else self._columns.encode(values) + origin
 
 
 def encode_origin(row: OpenRow) -> list[bytes]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from struct import pack
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -48,14 +50,14 @@ class FeatureSink(Protocol):
         ...
 
 
-# KEYS: the entity's hash. ARGV: its time to live in seconds; then for each change the command that makes it, the field
-# of the view's offsets, the offsets (none: they do not matter), the number of arguments that follow for it, and these:
-# field, value, field, value... for HSET, fields for HDEL. What is outdated does not prolong the life of what is stored.
+# KEYS: the entity's hash. ARGV: its time to live in seconds; then for each change six arguments: the command that makes
+# it, the field of the view's offsets, the offsets (none: they do not matter), the fields, the sizes of their values,
+# and the values, joined: fifty values cost the writer half as much in one argument as in fifty. What is outdated does
+# not prolong the life of what is stored.
 CHANGE_IF_NOT_OLDER: Final = """
-local outcomes, changed, at = {}, false, 2
-while at <= #ARGV do
-  local command, field, offsets, first = ARGV[at], ARGV[at + 1], ARGV[at + 2], at + 4
-  local last = first + tonumber(ARGV[at + 3]) - 1
+local outcomes, changed = {}, false
+for at = 2, #ARGV, 6 do
+  local command, field, offsets = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local stored, outcome = redis.call('HGET', KEYS[1], field), 1
   if stored and stored ~= offsets and offsets ~= '' then
     local new = cmsgpack.unpack(offsets)
@@ -63,20 +65,30 @@ while at <= #ARGV do
       if (new[partition] or -1) < offset then outcome = 0 end
     end
   end
-  if outcome == 1 and command == 'HSET' then
-    redis.call('HSET', KEYS[1], field, offsets, unpack(ARGV, first, last))
-  elseif outcome == 1 then
-    redis.call('HDEL', KEYS[1], field, unpack(ARGV, first, last))
+  if outcome == 1 then
+    local fields = cmsgpack.unpack(ARGV[at + 3])
+    if command == 'HSET' then
+      local sizes, values, changes, first = cmsgpack.unpack(ARGV[at + 4]), ARGV[at + 5], {}, 1
+      for number = 1, #fields do
+        local next = first + sizes[number]
+        changes[2 * number - 1] = fields[number]
+        changes[2 * number] = string.sub(values, first, next - 1)
+        first = next
+      end
+      redis.call('HSET', KEYS[1], field, offsets, unpack(changes))
+    else
+      redis.call('HDEL', KEYS[1], field, unpack(fields))
+    end
+    changed = true
   end
   outcomes[#outcomes + 1] = outcome
-  changed = changed or outcome == 1
-  at = last + 1
 end
 if changed then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return outcomes
 """
 
 
+@lru_cache(maxsize=64)
 def offsets_field(view: str) -> bytes:
     """The hash field that holds the offsets a view's row includes; Feast passes over it."""
     return b"_offsets:" + view.encode()
@@ -128,21 +140,34 @@ class RedisFeatureSink:
     def _write(self, updates: Sequence[FeatureUpdate]) -> Written:
         if not self._script:
             self._script = _text(self._client.script_load(CHANGE_IF_NOT_OLDER))
-        with self._client.pipeline(transaction=False) as pipeline:
-            for update in updates:
-                pipeline.evalsha(self._script, 1, update.key, *self._arguments(update))
-            pipeline.get(self._epoch_key)
-            *outcomes, epoch = pipeline.execute()
+        commands: list[tuple[Any, ...]] = [
+            ("EVALSHA", self._script, 1, update.key, *self._arguments(update)) for update in updates
+        ]
+        *outcomes, epoch = self._ask([*commands, ("GET", self._epoch_key)])
         return Written([[outcome == 1 for outcome in changes] for changes in outcomes], _text(epoch))
+
+    def _ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The answers to commands that are sent at once: redis-py's pipeline, without what it does for each command."""
+        pool = self._client.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            return [connection.read_response() for _ in commands]
+        except BaseException:
+            connection.disconnect()  # what it has not answered yet is nobody's answer
+            raise
+        finally:
+            pool.release(connection)
 
     def _arguments(self, update: FeatureUpdate) -> list[Any]:
         arguments: list[Any] = [self._ttl_s]
         for removal in update.removals:
             through = b"" if removal.through is None else self._pack(removal.through)
-            arguments += ["HDEL", offsets_field(removal.view), through, len(removal.fields), *removal.fields]
+            arguments += ("HDEL", offsets_field(removal.view), through, _packed(removal.fields), b"", b"")
         offsets = self._pack(update.offsets)
         for row in update.rows:
-            arguments += ["HSET", offsets_field(row.view), offsets, len(row.fields), *row.fields]
+            sizes = self._pack(list(map(len, row.values)))
+            arguments += ("HSET", offsets_field(row.view), offsets, _packed(row.fields), sizes, b"".join(row.values))
         return arguments
 
     def _unreachable(self, error: RedisError) -> DependencyError:
@@ -152,3 +177,9 @@ class RedisFeatureSink:
 def _text(answer: Any) -> str:
     """An answer as text; a key that is absent is empty."""
     return answer.decode() if isinstance(answer, bytes) else str(answer or "")
+
+
+@lru_cache(maxsize=64)
+def _packed(fields: tuple[bytes, ...]) -> bytes:
+    """The fields of a view in MessagePack, as what it used to call raw: Redis 6 reads no binaries."""
+    return pack(">BH", 0xDC, len(fields)) + b"".join(pack(">BH", 0xDA, len(field)) + field for field in fields)

@@ -64,9 +64,7 @@ class MemorySink:
         if stored is not None and not covers(update.offsets, stored.offsets):
             return False
         self.rows[update.key, row.view] = update
-        self.fields |= {
-            (update.key, name): value for name, value in zip(row.fields[::2], row.fields[1::2], strict=True)
-        }
+        self.fields |= {(update.key, name): value for name, value in zip(row.fields, row.values, strict=True)}
         return True
 
     def read(self, key: bytes, field: bytes) -> bytes | None:
@@ -110,7 +108,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[ReadableSink]:
 
 def update(offsets: dict[int, int], value: bytes = b"v", *, key: bytes = b"ada", views: str = "v") -> FeatureUpdate:
     """One field `f:<view>` per view named by a letter."""
-    rows = tuple(ViewRow(view, [f"f:{view}".encode(), value]) for view in views)
+    rows = tuple(ViewRow(view, (f"f:{view}".encode(),), [value]) for view in views)
     return FeatureUpdate(key, offsets, 0, rows)
 
 
@@ -161,6 +159,15 @@ def test_offsets_above_32_bits_are_compared_exactly(store: ReadableSink) -> None
     high = 1 << 50
     written(store, update({0: high + 1}, b"new"))
     assert written(store, update({0: high}, b"old")) == [[False]]
+
+
+def test_values_of_any_bytes_and_sizes_are_stored_under_their_fields(store: ReadableSink) -> None:
+    values = [b"", bytes(range(256)), b"x" * 70_000, b"\x00", b"\xff" * 31]
+    fields = tuple(b"f" * (1 + 40 * number) for number in range(len(values)))
+    written(store, FeatureUpdate(b"ada", {0: 1}, 0, (ViewRow("v", fields, values),)))
+    assert [store.read(b"ada", field) for field in fields] == values
+    written(store, FeatureUpdate(b"ada", {}, 0, (), (ViewRemoval("v", fields, None),)))
+    assert [store.read(b"ada", field) for field in fields] == [None] * len(values)
 
 
 def test_entities_do_not_touch_each_other(store: ReadableSink) -> None:

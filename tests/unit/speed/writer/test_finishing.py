@@ -37,7 +37,7 @@ def stored(update: FeatureUpdate, view: View) -> dict[str, object] | None:
     """The cells of a view as a reader of the store decodes them."""
     layout = view.layout()
     (row,) = [row for row in update.rows if row.view == view.name]
-    found = in_pairs(row.fields)
+    found = dict(zip(row.fields, row.values, strict=True))
     return layout.decode([found.get(field) for field in layout.fields])
 
 
@@ -63,7 +63,7 @@ def test_what_is_put_together_from_encoded_buckets_is_what_the_view_encodes(days
             (VISITOR_SESSION, finisher.visitor("ada", opened(visitor)), session_cells(visitor, POLICIES)),
             (ITEM_TREND, finisher.item("book", opened(item)), stream_cells("item", item)),
         ):
-            written = [in_pairs(row.fields) for row in update.rows if row.view == view.name]
+            written = [dict(zip(row.fields, row.values, strict=True)) for row in update.rows if row.view == view.name]
             assert written == ([] if cells is None else [in_pairs(view.layout().encode(cells, update.received_at_ms))])
 
 
@@ -156,7 +156,7 @@ def test_what_is_stored_does_not_depend_on_the_order_in_which_an_items_facts_cam
         for arrived, at in order:
             state.add(arrived, at)
         update = Finisher("shop", POLICIES).item("book", opened(state.row))
-        seen.add((msgspec.msgpack.encode(update.offsets), *update.rows[0].fields))
+        seen.add((msgspec.msgpack.encode(update.offsets), *update.rows[0].values))
     assert len(seen) == 1
 
 
