@@ -5,7 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.facts import Stamp
-from speed.job.records import SourceRecord, Tag, pack_record, pack_source, read_frame, read_source
+from domain.hops import Hop
+from speed.job.records import (
+    Bundle,
+    SourceRecord,
+    Tag,
+    encode_hop,
+    pack_bundle,
+    pack_record,
+    pack_source,
+    read_bundle,
+    read_frame,
+    read_source,
+)
 
 I64 = st.integers(min_value=-(1 << 63), max_value=(1 << 63) - 1)
 I32 = st.integers(min_value=-(1 << 31), max_value=(1 << 31) - 1)
@@ -32,3 +44,10 @@ def test_a_value_larger_than_two_length_bytes_does_not_break_the_frame() -> None
 @pytest.mark.parametrize(("key", "text"), [(None, ""), (b"\xff", ""), ("é😀".encode(), "é😀")])
 def test_a_key_that_is_no_text_is_nobodys(key: bytes | None, text: str) -> None:
     assert SourceRecord(Stamp(0, 0, 0), key, b"").key_text == text
+
+
+@given(
+    st.binary(max_size=64), st.lists(st.builds(Hop, I32, I64, I64, I64, st.text(), st.text(), I64, I64), max_size=20)
+)
+def test_a_bundle_is_the_hops_that_were_appended_to_each_other(key: bytes, hops: list[Hop]) -> None:
+    assert read_bundle(pack_bundle(key, [encode_hop(hop) for hop in hops])) == Bundle(key, hops)
