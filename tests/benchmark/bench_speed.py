@@ -1,7 +1,7 @@
 """How fast is the speed layer's job, with everything on this machine?
 
     python -m tests.benchmark.bench_speed [--visitors 1000 10000 100000] [--backends hashmap rocksdb]
-        [--taskmanagers 0] [--events 300000] [--rate 15000] [--seconds 15] [--no-writer]
+        [--taskmanagers 0] [--events 400000] [--rate 15000] [--seconds 15] [--no-writer]
 
 For each combination, on a Kafka of its own: fill the log, let the job catch up with it, send at a fixed rate, kill the
 job and start it again from its checkpoint. Then compare rows of a sample of visitors and items with the naive
@@ -69,7 +69,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--backends", choices=BACKENDS, nargs="+", default=list(BACKENDS))
     parser.add_argument("--taskmanagers", type=int, nargs="+", default=[0])
     parser.add_argument("--parallelism", type=int, default=1)
-    parser.add_argument("--events", type=int, default=300_000, help="the backlog, without the warm-up")
+    parser.add_argument("--events", type=int, default=400_000, help="the backlog, without the warm-up")
     parser.add_argument("--rate", type=float, default=15_000, help="events per second while sustained")
     parser.add_argument("--seconds", type=float, default=15, help="how long; 0: not at all")
     parser.add_argument("--no-restart", action="store_true", help="do not kill the job and start it again")
@@ -97,15 +97,18 @@ def run_one(run: JobRun, load: Load, options: argparse.Namespace) -> tuple[dict[
             figures.launched_ms = now_ms()
             with run.started() as job, ProcessTree(job) as figures.tree:
                 run.wait_drained(job, sender.log.ends)
+                say(f"  caught up {(now_ms() - figures.launched_ms) / 1e3:.0f} s after the start")
                 run.assert_as_asked()
                 figures.checkpoint = run.last_checkpoint()
                 if load.live:
                     figures.live = send_live(sender, load)
                     run.wait_drained(job, sender.log.ends)
+                    say(f"  sent {figures.live.rate:.0f} a second live")
                 if not options.no_restart:
                     job.kill()
             if not options.no_restart:
                 restart(run, sender, load, figures)
+                say(f"  restarted, and caught up {(now_ms() - figures.relaunched_ms) / 1e3:.0f} s after that")
         exactness = figures.read(sender.log)
         found = figures.report() | {"parity": exactness.report()}
         if not options.no_writer:
@@ -127,6 +130,7 @@ def send_live(sender: Sender, load: Load) -> Window:
 def restart(run: JobRun, sender: Sender, load: Load, figures: RunFigures) -> None:
     """What a killed job finds when it comes back from its checkpoint."""
     sender.send_all(load.afterwards)
+    run.wait_gone()
     figures.relaunched_ms = now_ms()
     with run.started() as job:
         run.wait_drained(job, sender.log.ends)

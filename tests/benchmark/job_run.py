@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from kafka import KafkaAdminClient
-
 from infra.processes import programs
 from infra.processes.launch import Child, launch
+from infra.processes.ports import is_free
 from infra.processes.topics import ensure_topics
 from infra.settings import Settings
 from schemas.errors import DependencyError
-from schemas.topics import DAY_MS, DEAD_LETTERS, INTERACTIONS, ITEM_STATES, VISITOR_STATES, Topic
+from schemas.topics import DAY_MS, DEAD_LETTERS, IMPRESSIONS, INTERACTIONS, ITEM_STATES, VISITOR_STATES, Topic
 from speed.commands.flink import FlinkClient
+from tests.benchmark import groups
+from tests.waiting import wait_until
 
 POLL_S: Final = 0.25
+PORT_LIMIT_S: Final = 30.0
 PATIENCE_S: Final = 180.0
 """Without any progress for so long a run has failed."""
 
+LOG_LINES, CAUSES_SHOWN = 2_000, 8
 HEAP_MB: Final = 768
 HEAP_BYTES_PER_VISITOR: Final = 6_000
 
@@ -65,12 +68,14 @@ class JobRun:
     def create_topics(self) -> None:
         """The changelogs keep every row and are stamped by the broker, because the rows tell the pace."""
         changelogs = [replace(one, cleanup="delete", retention_ms=DAY_MS) for one in (VISITOR_STATES, ITEM_STATES)]
-        ensure_topics(self.settings.kafka, [INTERACTIONS, DEAD_LETTERS, *changelogs])
+        ensure_topics(self.settings.kafka, [INTERACTIONS, IMPRESSIONS, DEAD_LETTERS, *changelogs])
 
     def delete_topics(self) -> None:
         """Give the disk back."""
-        with admin(self.settings) as client:
-            client.delete_topics([self.topic(one) for one in (INTERACTIONS, DEAD_LETTERS, VISITOR_STATES, ITEM_STATES)])
+        with groups.admin(self.settings) as client:
+            client.delete_topics(
+                [self.topic(one) for one in (INTERACTIONS, IMPRESSIONS, DEAD_LETTERS, VISITOR_STATES, ITEM_STATES)]
+            )
 
     @contextmanager
     def started(self) -> Iterator[Child]:
@@ -81,18 +86,26 @@ class JobRun:
         finally:
             job.stop()
 
+    def wait_gone(self) -> None:
+        """Until nothing of a killed job holds its port: threads of a JVM outlive its first one for a moment."""
+        port = self.settings.flink.rest_port
+        wait_until(lambda: is_free(programs.LOOPBACK, port), PORT_LIMIT_S, f"port {port} to be free")
+
     def wait_drained(self, job: Child, ends: dict[int, int]) -> None:
         """Until a checkpoint includes all of the log, so that every operator has.
 
         Raises:
             DependencyError: the job has ended, or does not get on.
         """
-        committed, moved_s = -1, time.monotonic()
-        with admin(self.settings) as client:
+        committed, moved_s, group = -1, time.monotonic(), f"{self.settings.kafka.topic_prefix}firth-speed"
+        with groups.admin(self.settings) as client:
             while committed < sum(ends.values()):
                 if job.exit_code() is not None:
-                    raise job.failure(f"ended with exit code {job.exit_code()}")
-                now = self._committed(client)
+                    causes = [
+                        line for line in job.last_log_lines(LOG_LINES) if "Caused by: " in line or "Error" in line
+                    ]
+                    raise job.failure(f"ended with exit code {job.exit_code()}: {causes[-CAUSES_SHOWN:]}")
+                now = groups.committed(client, group)
                 if now > committed:
                     committed, moved_s = now, time.monotonic()
                 if time.monotonic() - moved_s > PATIENCE_S:
@@ -126,16 +139,6 @@ class JobRun:
             problem = f"runs {backend} on {managers} task managers, not {self.shape.name}"
             raise DependencyError("the speed job", problem, "are FIRTH_FLINK__STATE_BACKEND, …__TASKMANAGERS read?")
 
-    def _committed(self, client: KafkaAdminClient) -> int:
-        group = f"{self.settings.kafka.topic_prefix}firth-speed"
-        offsets = client.list_group_offsets({group: None})[group]
-        return sum(max(one.offset, 0) for one in offsets.values())
-
 
 def _bytes_of(operator: str, tasks: dict[str, Any], names: dict[str, str]) -> int:
     return sum(int(task["state_size"]) for vertex, task in tasks.items() if names[vertex].startswith(operator))
-
-
-def admin(settings: Settings) -> closing[KafkaAdminClient]:
-    """An administrator's connection, until the block ends."""
-    return closing(KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap))

@@ -19,13 +19,15 @@ from domain.reference import LogRecord
 from infra.settings import KafkaSettings
 from schemas.errors import DependencyError
 from schemas.events import decode_interaction
-from tests.benchmark.batches import Request
+from tests.benchmark.batches import Batch, Request
 
 _PRODUCE, _VERSION, _ALL_REPLICAS = 0, 3, -1
 _TIMEOUT_MS: Final = 30_000
 _HEAD: Final = struct.Struct(">hhih5shhiih")
 _PARTITION: Final = struct.Struct(">ii")
 _ANSWER: Final = struct.Struct(">ihqq")
+_NO_LEADER_YET: Final = frozenset({3, 5, 6})
+NEW_TOPIC_LIMIT_S: Final = 30.0
 
 
 @dataclass
@@ -62,20 +64,27 @@ class Sender:
         self._socket.close()
 
     def send(self, request: Request) -> None:
-        """Send, and take note of where it landed.
+        """Send, and take note of where it landed. What has no leader yet, as in a new topic, is sent again.
 
         Raises:
             DependencyError: the broker refused a batch.
         """
-        parts = [_PARTITION.pack(one.partition, len(one.raw)) + one.raw for one in request.batches]
+        deadline, batches = time.monotonic() + NEW_TOPIC_LIMIT_S, request.batches
+        while batches := self._send(batches):
+            if time.monotonic() > deadline:
+                raise DependencyError("kafka", f"no leader within {NEW_TOPIC_LIMIT_S:.0f} s", "see the broker's log")
+            time.sleep(0.1)
+
+    def _send(self, batches: list[Batch]) -> list[Batch]:
+        """The batches that must be sent again."""
+        parts = [_PARTITION.pack(one.partition, len(one.raw)) + one.raw for one in batches]
         self._number += 1
         head = _HEAD.pack(
             _PRODUCE, _VERSION, self._number, 5, b"bench", -1, _ALL_REPLICAS, _TIMEOUT_MS, 1, len(self._topic)
         )
         body = b"".join((head, self._topic, struct.pack(">i", len(parts)), *parts))
         self._socket.sendall(struct.pack(">i", len(body)) + body)
-        answer = self._receive(struct.unpack(">i", self._receive(4))[0])
-        self._note(request, answer)
+        return self._note(batches, self._receive(struct.unpack(">i", self._receive(4))[0]))
 
     def send_all(self, requests: Iterable[Request]) -> None:
         """One after the other, as fast as the broker takes them."""
@@ -95,20 +104,22 @@ class Sender:
             sent += request.count
         return sent / max(time.monotonic() - started_s, 1e-9)
 
-    def _note(self, request: Request, answer: bytes) -> None:
-        """Correlation id, one topic with its name, and then the partitions; they come in any order."""
+    def _note(self, batches: list[Batch], answer: bytes) -> list[Batch]:
+        """Read the answer: correlation id, one topic with its name, and then the partitions, in any order."""
         at = 4 + 4 + 2 + len(self._topic) + 4
-        batches = {batch.partition: batch for batch in request.batches}
+        again, sent = [], {batch.partition: batch for batch in batches}
         for _ in batches:
-            partition, error, offset, received_at_ms = _ANSWER.unpack_from(answer, at)
+            partition, error, offset, at_ms = _ANSWER.unpack_from(answer, at)
             at += _ANSWER.size
-            if error:
+            batch = sent[partition]
+            if error in _NO_LEADER_YET:
+                again.append(batch)
+            elif error:
                 raise DependencyError("kafka", f"refused a batch with error {error}", "see the broker's log")
-            batch = batches[partition]
-            self.log.ends[partition] = offset + batch.count
-            self.log.watched += [
-                (Stamp(received_at_ms, partition, offset + delta), raw) for delta, raw in batch.watched
-            ]
+            else:
+                self.log.ends[partition] = offset + batch.count
+                self.log.watched += [(Stamp(at_ms, partition, offset + place), raw) for place, raw in batch.watched]
+        return again
 
     def _receive(self, count: int) -> bytes:
         received = bytearray()

@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 from typing import Any, Final
 
 import psutil
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 
 from infra.processes import control
 from infra.processes.identity import session_members
@@ -23,6 +23,7 @@ from infra.processes.record import RunFolder
 from infra.settings import Settings, load_settings
 from schemas.events import ItemEvent, decode_interaction, encode
 from schemas.topics import INTERACTIONS
+from tests.benchmark.groups import admin, committed
 from tests.benchmark.probes import Api
 from tests.benchmark.shop import Shop, categories_of, item_id
 from tests.chaos.platform import SPEED_GROUP, Platform
@@ -81,10 +82,8 @@ class WholeSystem:
 
     def taken_in(self) -> int:
         """How many events the newest checkpoint of the job includes."""
-        group = f"{self.settings.kafka.topic_prefix}{SPEED_GROUP}"
-        with closing(KafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap)) as admin:
-            offsets = admin.list_group_offsets({group: None})[group]
-        return sum(max(one.offset, 0) for at, one in offsets.items() if at.topic.endswith(INTERACTIONS.name))
+        with admin(self.settings) as client:
+            return committed(client, f"{self.settings.kafka.topic_prefix}{SPEED_GROUP}")
 
     def behind(self) -> int:
         """How many events of the log the newest checkpoint does not include."""

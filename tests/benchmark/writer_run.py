@@ -25,7 +25,8 @@ from infra.processes.launch import Child, launch
 from infra.settings import PROJECT_ROOT, Settings
 from schemas.topics import ITEM_STATES, VISITOR_STATES
 from speed.writer.__main__ import GROUP
-from tests.benchmark.job_run import JobRun, admin
+from tests.benchmark.groups import admin, committed
+from tests.benchmark.job_run import JobRun
 
 LIMIT_S: Final = 300.0
 POLL_S: Final = 0.2
@@ -80,7 +81,7 @@ def _write(writer: Child, settings: Settings) -> dict[str, Any]:
         while done < end:
             if writer.exit_code() is not None or time.monotonic() > deadline:
                 raise writer.failure(f"wrote {done} of {end} rows within {LIMIT_S:.0f} s")
-            done = sum(max(one.offset, 0) for one in client.list_group_offsets({group: None})[group].values())
+            done = committed(client, group)
             if done and not started_s:
                 started_s, first = time.monotonic(), (done, _cpu_s(writer))
             time.sleep(POLL_S)
