@@ -34,21 +34,11 @@ RATING_MICROS_MAX: Final = round(RATING_MAX * MICROS)
 POSITIVE_MICROS: Final = round(RATING_POSITIVE * MICROS)
 
 
-def quantity_of(quantity: Quantity, fact: Fact) -> int:
-    """The integer that a fact adds."""
-    return _QUANTITIES[quantity](fact)
-
-
-def keys_of(key: Key, fact: Fact) -> Sequence[str]:
-    """The keys under which a fact is counted; one that names several categories counts once under each."""
-    return _KEYS[key](fact)
-
-
 def _rating_micros(fact: Fact) -> int:
     return min(max(fact.value_micros, 0), RATING_MICROS_MAX)
 
 
-_QUANTITIES: Final[dict[Quantity, Callable[[Fact], int]]] = {
+QUANTITIES: Final[dict[Quantity, Callable[[Fact], int]]] = {
     "one": lambda fact: 1,
     "value_micros": lambda fact: fact.value_micros,
     "paid_micros": lambda fact: max(fact.value_micros, 0),
@@ -61,13 +51,15 @@ _QUANTITIES: Final[dict[Quantity, Callable[[Fact], int]]] = {
     "critic_milli": lambda fact: fact.critic_milli,
     "critic_rating": lambda fact: fact.critic_milli * _rating_micros(fact),
 }
+"""The integer that a fact adds."""
 
 _HOURS: Final = tuple((f"{hour:02d}",) for hour in range(24))
 _WEEKDAY_HOURS: Final = tuple(tuple((f"{day}-{hour:02d}",) for hour in range(24)) for day in range(7))
 
-_KEYS: Final[dict[Key, Callable[[Fact], Sequence[str]]]] = {
+KEYS: Final[dict[Key, Callable[[Fact], Sequence[str]]]] = {
     "kind": lambda fact: (fact.kind,),
     "category": lambda fact: fact.categories if len(fact.categories) == 1 else tuple(dict.fromkeys(fact.categories)),
     "local_hour": lambda fact: _HOURS[fact.local_hour],
     "local_weekday_hour": lambda fact: _WEEKDAY_HOURS[fact.local_weekday][fact.local_hour],
 }
+"""The keys under which a fact is counted; one that names several categories counts once under each."""

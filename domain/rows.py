@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Final, cast
 
 import msgspec
 
+from domain.aggregates.algebra import Adder
 from domain.aggregates.alike import add_alike
 from domain.facts import Fact, Stamp
 from domain.features import GENERATION, Entity, folds_of
@@ -69,13 +71,13 @@ class OpenRow(msgspec.Struct, array_like=True):
         if start_ms < self.dropped_through_ms:
             return
         states = self._bucket(start_ms, policy).states
-        for name, aggregate in folds_of(entity, fact.kind):
+        for name, add, zero in adders_of(entity, fact.kind, policy.period_ms):
             known = states.get(name)
             if known is not None:
-                states[name] = aggregate.add(known, fact, policy)
+                states[name] = add(known, fact)
                 continue
-            state = aggregate.add(aggregate.zero(), fact, policy)
-            if state != aggregate.zero():
+            state = add(zero(), fact)
+            if state != zero():
                 states[name] = state
 
     def add_alike(self, entity: Entity, facts: Sequence[Fact], start_ms: int, policy: BucketPolicy) -> None:
@@ -123,6 +125,12 @@ class OpenRow(msgspec.Struct, array_like=True):
         for place, bucket in enumerate(self.buckets):
             if not isinstance(bucket, bytes):
                 self.buckets[place] = _ENCODER.encode(bucket)
+
+
+@cache
+def adders_of(entity: Entity, kind: str, period_ms: int) -> tuple[tuple[str, Adder, Callable[[], Any]], ...]:
+    """Of each feature that a fact of this kind changes: its name, what adds the fact, and what makes a zero state."""
+    return tuple((name, one.adder(period_ms), one.zero) for name, one in folds_of(entity, kind))
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -8,7 +8,7 @@ because both take the same steps. `finish` turns a total into values at an insta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -56,6 +56,9 @@ class Column:
         return f"{feature}_{self.suffix}" if self.suffix else feature
 
 
+Adder = Callable[[Any, Fact], Any]
+
+
 class Aggregate(Protocol):
     """A monoid per bucket with an ordered fold over buckets. States and totals are plain, serialisable values.
 
@@ -79,8 +82,15 @@ class Aggregate(Protocol):
     def zero(self) -> Any:
         """The state of a bucket without facts."""
 
+    def adder(self, period_ms: int) -> Adder:
+        """What adds a fact to the state of its bucket, one of `period_ms`.
+
+        A function of its own, because the stream calls a dozen with each event, and looks up nothing that it could know
+        before. The state may be changed in place and must not be reused.
+        """
+
     def add(self, state: Any, fact: Fact, policy: BucketPolicy) -> Any:
-        """The state with one more fact of the same bucket; `state` may be changed in place and must not be reused."""
+        """The state with one more fact of the same bucket, by `adder`."""
 
     def merge(self, left: Any, right: Any) -> Any:
         """The state of two disjoint parts of one bucket."""

@@ -20,7 +20,7 @@ from domain.aggregates.sums import Sum, saturated
 from domain.aggregates.windowed import Windowed
 from domain.facts import Fact
 from domain.policies import MINUTE_MS, BucketPolicy
-from domain.quantities import quantity_of
+from domain.quantities import QUANTITIES
 
 
 def groups_of_alike(facts: Sequence[Fact], policy: BucketPolicy) -> Iterable[Sequence[Fact]]:
@@ -56,8 +56,9 @@ def _add_to_windowed(aggregate: Windowed, state: Any, facts: Sequence[Fact], pol
 def _add_to_sum(aggregate: Sum, state: int, facts: Sequence[Fact], _policy: BucketPolicy) -> int:
     if aggregate.quantity == "one":
         return saturated(state + len(facts))
+    quantity_of = QUANTITIES[aggregate.quantity]
     for fact in facts:
-        state = saturated(state + quantity_of(aggregate.quantity, fact))
+        state = saturated(state + quantity_of(fact))
     return state
 
 
@@ -95,7 +96,7 @@ def _add_to_distinct(
 
 
 def _add_to_extremes(aggregate: MinMax, state: list[int], facts: Sequence[Fact], _policy: BucketPolicy) -> list[int]:
-    quantities = [quantity_of(aggregate.quantity, fact) for fact in facts]
+    quantities = [QUANTITIES[aggregate.quantity](fact) for fact in facts]
     return [min(state[0], *quantities), max(state[1], *quantities)]
 
 

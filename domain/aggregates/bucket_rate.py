@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.aggregates.algebra import Column, ColumnType
+from domain.aggregates.algebra import Adder, Column, ColumnType
 from domain.aggregates.sums import Sum
 from domain.facts import Fact
 from domain.policies import BucketPolicy
@@ -46,6 +46,9 @@ class BucketRate:
 
     def zero(self) -> int:
         return 0
+
+    def adder(self, period_ms: int) -> Adder:
+        return self.of.adder(period_ms)
 
     def add(self, state: int, fact: Fact, policy: BucketPolicy) -> int:
         return self.of.add(state, fact, policy)

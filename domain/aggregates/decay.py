@@ -9,13 +9,13 @@ factors come from one function here, and Spark receives them as literals, so bot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from domain.aggregates.algebra import Column, ColumnType
-from domain.aggregates.sums import saturated
+from domain.aggregates.sums import saturated, summing
 from domain.facts import Fact
 from domain.policies import MINUTE_MS, BucketPolicy
 
@@ -65,11 +65,18 @@ class DecayedSum:
     def zero(self) -> int:
         return 0
 
+    def increment(self, period_ms: int) -> Callable[[Fact], int]:
+        """What tells the weight of a fact, 0 for one that does not count."""
+        kinds, weights = self.kinds, weights_by_minute(self.half_life_ms, period_ms)
+        if kinds:
+            return lambda fact: weights[fact.received_at_ms % period_ms // MINUTE_MS] if fact.kind in kinds else 0
+        return lambda fact: weights[fact.received_at_ms % period_ms // MINUTE_MS]
+
+    def adder(self, period_ms: int) -> Callable[[int, Fact], int]:
+        return summing(self.increment(period_ms))
+
     def add(self, state: int, fact: Fact, policy: BucketPolicy) -> int:
-        if self.kinds and fact.kind not in self.kinds:
-            return state
-        minute = fact.received_at_ms % policy.period_ms // MINUTE_MS
-        return saturated(state + weights_by_minute(self.half_life_ms, policy.period_ms)[minute])
+        return self.adder(policy.period_ms)(state, fact)
 
     def merge(self, left: int, right: int) -> int:
         return saturated(left + right)

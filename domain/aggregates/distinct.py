@@ -8,10 +8,11 @@ Sismanis, Gemulla, "On synopses for distinct-value estimation under multiset ope
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from operator import attrgetter
 from typing import Final, Literal
 
 from domain.aggregates.algebra import Column, ColumnType
@@ -52,17 +53,25 @@ class KMinValues:
     def zero(self) -> list[int]:
         return []
 
+    def adder(self, period_ms: int) -> Callable[[list[int], Fact], list[int]]:
+        kinds, member, k = self.kinds, attrgetter(self.member), self.k
+
+        def add(state: list[int], fact: Fact) -> list[int]:
+            if kinds and fact.kind not in kinds:
+                return state
+            hashed = hash_of(member(fact))
+            if len(state) == k and hashed > state[-1]:
+                return state
+            place = bisect_left(state, hashed)
+            if place == len(state) or state[place] != hashed:
+                state.insert(place, hashed)
+                del state[k:]
+            return state
+
+        return add
+
     def add(self, state: list[int], fact: Fact, policy: BucketPolicy) -> list[int]:
-        if self.kinds and fact.kind not in self.kinds:
-            return state
-        hashed = hash_of(fact.item_id if self.member == "item_id" else fact.visitor_id)
-        if len(state) == self.k and hashed > state[-1]:
-            return state
-        place = bisect_left(state, hashed)
-        if place == len(state) or state[place] != hashed:
-            state.insert(place, hashed)
-            del state[self.k :]
-        return state
+        return self.adder(policy.period_ms)(state, fact)
 
     def merge(self, left: list[int], right: list[int]) -> list[int]:
         return sorted({*left, *right})[: self.k]

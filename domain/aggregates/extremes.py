@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from domain.aggregates.algebra import Column, ColumnType
 from domain.aggregates.sums import INT64_MAX
 from domain.facts import Fact
 from domain.policies import BucketPolicy
-from domain.quantities import Quantity, quantity_of
+from domain.quantities import QUANTITIES, Quantity
 
 Bounds = list[int]
 """[least, greatest]"""
@@ -33,12 +33,20 @@ class MinMax:
         """The bounds of no facts: the identity of `merge`."""
         return [INT64_MAX, -INT64_MAX]
 
+    def adder(self, period_ms: int) -> Callable[[Bounds, Fact], Bounds]:
+        kinds, quantity_of = self.kinds, QUANTITIES[self.quantity]
+
+        def add(state: Bounds, fact: Fact) -> Bounds:
+            if kinds and fact.kind not in kinds:
+                return state
+            quantity = quantity_of(fact)
+            least, greatest = state
+            return [quantity if quantity < least else least, quantity if quantity > greatest else greatest]
+
+        return add
+
     def add(self, state: Bounds, fact: Fact, policy: BucketPolicy) -> Bounds:
-        if self.kinds and fact.kind not in self.kinds:
-            return state
-        quantity = quantity_of(self.quantity, fact)
-        least, greatest = state
-        return [quantity if quantity < least else least, quantity if quantity > greatest else greatest]
+        return self.adder(policy.period_ms)(state, fact)
 
     def merge(self, left: Bounds, right: Bounds) -> Bounds:
         return [min(left[0], right[0]), max(left[1], right[1])]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 
 from domain.aggregates.algebra import Column, ColumnType
 from domain.aggregates.decay import DecayedSum
-from domain.aggregates.sums import Sum
+from domain.aggregates.sums import INT64_MAX, Sum, saturated
 from domain.facts import Fact
 from domain.policies import BucketPolicy
-from domain.quantities import Key, keys_of
+from domain.quantities import KEYS, Key
 
 COUNT: Final = Sum()
 KEYS_MAX: Final = 64
@@ -54,13 +54,21 @@ class Histogram:
     def zero(self) -> dict[str, int]:
         return {}
 
+    def adder(self, period_ms: int) -> Callable[[dict[str, int], Fact], dict[str, int]]:
+        increment, keys_of, keys_max = self.of.increment(period_ms), KEYS[self.key], self.keys_max
+
+        def add(state: dict[str, int], fact: Fact) -> dict[str, int]:
+            added = increment(fact)
+            if added:
+                for key in keys_of(fact):
+                    total = state.get(key, 0) + added
+                    state[key] = total if -INT64_MAX <= total <= INT64_MAX else saturated(total)
+            return state if len(state) <= keys_max else self._bounded(state)
+
+        return add
+
     def add(self, state: dict[str, int], fact: Fact, policy: BucketPolicy) -> dict[str, int]:
-        added = self.of.add(0, fact, policy)
-        if added:
-            for key in keys_of(self.key, fact):
-                known = state.get(key)
-                state[key] = added if known is None else self.of.merge(known, added)
-        return state if len(state) <= self.keys_max else self._bounded(state)
+        return self.adder(policy.period_ms)(state, fact)
 
     def merge(self, left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
         return self._bounded(

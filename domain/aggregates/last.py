@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from struct import pack, unpack
 from typing import Any, Final
@@ -65,24 +65,32 @@ class LastN:
     def zero(self) -> Packed:
         return (b"", "", b"")
 
+    def adder(self, period_ms: int) -> Callable[[Packed, Fact], Packed]:
+        counted, n = self.kinds, self.n
+
+        def add(state: Packed, fact: Fact) -> Packed:
+            at_ms, item, kind = fact.occurred_at_ms, fact.item_id, fact.kind
+            if counted and kind not in counted:
+                return state
+            instants, items, kinds = state
+            if instants and at_ms <= int.from_bytes(instants[-_INSTANT_BYTES:], "big"):
+                return _packed(self._kept([*_entries(state), (at_ms, item, kind)]))
+            added = SEPARATOR + item
+            start = (items + SEPARATOR).find(added + SEPARATOR)
+            if start >= 0:
+                place = items.count(SEPARATOR, 0, start)
+                instants = instants[: _INSTANT_BYTES * place] + instants[_INSTANT_BYTES * (place + 1) :]
+                items = items[:start] + items[start + len(added) :]
+                kinds = kinds[:place] + kinds[place + 1 :]
+            elif len(kinds) == n:
+                second = (items + SEPARATOR).find(SEPARATOR, 1)
+                instants, items, kinds = instants[_INSTANT_BYTES:], items[second:], kinds[1:]
+            return (instants + at_ms.to_bytes(_INSTANT_BYTES, "big"), items + added, kinds + _CODES[kind])
+
+        return add
+
     def add(self, state: Packed, fact: Fact, policy: BucketPolicy) -> Packed:
-        if self.kinds and fact.kind not in self.kinds:
-            return state
-        instants, items, kinds = state
-        at_ms, item, kind = fact.occurred_at_ms, fact.item_id, fact.kind
-        if instants and (at_ms, item, kind) < _newest(state):
-            return _packed(self._kept([*_entries(state), (at_ms, item, kind)]))
-        added = SEPARATOR + item
-        start = (items + SEPARATOR).find(added + SEPARATOR)
-        if start >= 0:
-            place = items.count(SEPARATOR, 0, start)
-            instants = instants[: _INSTANT_BYTES * place] + instants[_INSTANT_BYTES * (place + 1) :]
-            items = items[:start] + items[start + len(added) :]
-            kinds = kinds[:place] + kinds[place + 1 :]
-        elif len(kinds) == self.n:
-            second = (items + SEPARATOR).find(SEPARATOR, 1)
-            instants, items, kinds = instants[_INSTANT_BYTES:], items[second:], kinds[1:]
-        return (instants + at_ms.to_bytes(_INSTANT_BYTES, "big"), items + added, kinds + _CODES[kind])
+        return self.adder(policy.period_ms)(state, fact)
 
     def merge(self, left: Packed, right: Packed) -> Packed:
         return _packed(self._kept([*_entries(left), *_entries(right)]))
@@ -116,16 +124,6 @@ class LastN:
     def unpack_total(self, cells: Sequence[Any]) -> Total:
         at_ms, items, kinds = cells
         return (at_ms, items, kinds)
-
-
-def _newest(state: Packed) -> Entry:
-    """The last entry of a state that has one."""
-    instants, items, kinds = state
-    return (
-        int.from_bytes(instants[-_INSTANT_BYTES:], "big"),
-        items[items.rfind(SEPARATOR) + 1 :],
-        KINDS[kinds[-1]],
-    )
 
 
 def _entries(state: Packed) -> list[Entry]:

@@ -7,14 +7,14 @@ catalogue sums none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from domain.aggregates.algebra import Column, ColumnType
 from domain.facts import Fact
 from domain.policies import BucketPolicy
-from domain.quantities import Quantity, quantity_of
+from domain.quantities import QUANTITIES, Quantity
 
 INT64_MAX: Final = 2**63 - 1
 
@@ -22,6 +22,16 @@ INT64_MAX: Final = 2**63 - 1
 def saturated(value: int) -> int:
     """The value, or the nearest one that 64 bits hold."""
     return value if -INT64_MAX <= value <= INT64_MAX else min(max(value, -INT64_MAX), INT64_MAX)
+
+
+def summing(increment: Callable[[Fact], int]) -> Callable[[int, Fact], int]:
+    """What adds to a sum by how much a fact raises it."""
+
+    def add(state: int, fact: Fact) -> int:
+        total = state + increment(fact)
+        return total if -INT64_MAX <= total <= INT64_MAX else saturated(total)
+
+    return add
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +51,16 @@ class Sum:
     def zero(self) -> int:
         return 0
 
+    def increment(self, period_ms: int) -> Callable[[Fact], int]:
+        """What tells by how much a fact raises the sum."""
+        kinds, quantity = self.kinds, QUANTITIES[self.quantity]
+        return quantity if not kinds else lambda fact: quantity(fact) if fact.kind in kinds else 0
+
+    def adder(self, period_ms: int) -> Callable[[int, Fact], int]:
+        return summing(self.increment(period_ms))
+
     def add(self, state: int, fact: Fact, policy: BucketPolicy) -> int:
-        if self.kinds and fact.kind not in self.kinds:
-            return state
-        return saturated(state + quantity_of(self.quantity, fact))
+        return self.adder(policy.period_ms)(state, fact)
 
     def merge(self, left: int, right: int) -> int:
         return saturated(left + right)

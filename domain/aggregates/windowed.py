@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from domain.aggregates.algebra import Column, ColumnType
+from domain.aggregates.algebra import Adder, Column, ColumnType
 from domain.aggregates.histogram import Histogram
 from domain.aggregates.sums import Sum
 from domain.facts import Fact
@@ -56,8 +56,11 @@ class Windowed:
     def zero(self) -> Any:
         return self.of.zero()
 
+    def adder(self, period_ms: int) -> Adder:
+        return self.of.adder(period_ms)
+
     def add(self, state: Any, fact: Fact, policy: BucketPolicy) -> Any:
-        return self.of.add(state, fact, policy)
+        return self.adder(policy.period_ms)(state, fact)
 
     def merge(self, left: Any, right: Any) -> Any:
         return self.of.merge(left, right)

@@ -32,6 +32,7 @@ def with_aggregate(monkeypatch: pytest.MonkeyPatch, layer: ModuleType, feature: 
     monkeypatch.setattr(layer, "features_of", changed, raising=False)
     if layer is domain.rows:
         monkeypatch.setattr(layer, "folds_of", lambda entity, _: [(one.name, one.aggregate) for one in changed(entity)])
+        monkeypatch.setattr(layer, "adders_of", layer.adders_of.__wrapped__)
 
 
 def aggregate_of(feature: str) -> Any:

@@ -41,8 +41,10 @@ def new_catalogue(old_blob: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(merge, "GENERATION", 2)
     monkeypatch.setattr(rows, "GENERATION", 2)
     features.folds_of.cache_clear()
+    rows.adders_of.cache_clear()
     yield
     features.folds_of.cache_clear()
+    rows.adders_of.cache_clear()
 
 
 def observed(blob: bytes | None, log: list[LogRecord]) -> bytes:
