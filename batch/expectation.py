@@ -17,6 +17,7 @@ from domain.impressions import ImpressionCounts, ImpressionRecord, impression_co
 from domain.merge import incomplete_features
 from domain.policies import BucketPolicy, Policies
 from domain.reference import LogRecord, admitted, merged_values, timeline, totals
+from domain.sessions import Session
 
 Offsets = Mapping[int, int]
 Key = tuple[Entity, str]
@@ -247,9 +248,10 @@ def expected_profile(key: Key, log: KeyLog, claim: Claim, as_of_ms: int, policie
 def expected_session(log: KeyLog, offsets: Offsets, forgotten_ms: int, policies: Policies) -> dict[str, Any]:
     """The cells of `visitor_session`; all None when there is no visit, because then there is no row."""
     facts = [fact for fact, stamp in log.facts if is_within(stamp, offsets) and stamp.received_at_ms >= forgotten_ms]
-    session = timeline(facts, policies).current_session(policies.session)
+    visits = timeline(facts, policies).current_session(policies.session)
     values = [value for feature in SESSION for value in feature.values]
-    if not session:
+    if not visits:
         return {"session_received_at_ms": None} | {value.name: None for value in values}
+    session = Session(visits)
     found = {value.name: value.derive(session) for value in values}
     return {"session_received_at_ms": log.received_at_ms(offsets)} | found
