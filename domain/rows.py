@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from domain.aggregates.algebra import Adder
-from domain.aggregates.alike import add_alike
+from domain.aggregates.alike import AlikeAdder, alike_adder
 from domain.facts import Fact, Stamp
 from domain.features import GENERATION, Entity, folds_of
 from domain.hops import Hop
@@ -88,10 +88,10 @@ class OpenRow(msgspec.Struct, array_like=True):
         if start_ms < self.dropped_through_ms:
             return
         states = self._bucket(start_ms, policy).states
-        for name, aggregate in folds_of(entity, facts[0].kind):
+        for name, add, zero in alike_adders_of(entity, facts[0].kind, policy.period_ms):
             known = states.get(name)
-            state = add_alike(aggregate, aggregate.zero() if known is None else known, facts, policy)
-            if known is not None or state != aggregate.zero():
+            state = add(zero() if known is None else known, facts)
+            if known is not None or state != zero():
                 states[name] = state
 
     def _bucket(self, start_ms: int, policy: BucketPolicy) -> BucketState:
@@ -131,6 +131,12 @@ class OpenRow(msgspec.Struct, array_like=True):
 def adders_of(entity: Entity, kind: str, period_ms: int) -> tuple[tuple[str, Adder, Callable[[], Any]], ...]:
     """Of each feature that a fact of this kind changes: its name, what adds the fact, and what makes a zero state."""
     return tuple((name, one.adder(period_ms), one.zero) for name, one in folds_of(entity, kind))
+
+
+@cache
+def alike_adders_of(entity: Entity, kind: str, period_ms: int) -> tuple[tuple[str, AlikeAdder, Callable[[], Any]], ...]:
+    """The same for facts that are alike."""
+    return tuple((name, alike_adder(one, period_ms), one.zero) for name, one in folds_of(entity, kind))
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

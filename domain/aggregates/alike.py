@@ -6,21 +6,19 @@ every decayed sum, and are counted under the same kind.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from math import gcd
-from typing import Any, Final
+from typing import Any
 
 from domain.aggregates.algebra import Aggregate
-from domain.aggregates.decay import DecayedSum, weights_by_minute
-from domain.aggregates.distinct import KMinValues, hash_of
-from domain.aggregates.extremes import MinMax
+from domain.aggregates.decay import DecayedSum
 from domain.aggregates.histogram import Histogram
 from domain.aggregates.sums import Sum, saturated
 from domain.aggregates.windowed import Windowed
 from domain.facts import Fact
 from domain.policies import MINUTE_MS, BucketPolicy
-from domain.quantities import QUANTITIES
+
+AlikeAdder = Callable[[Any, Sequence[Fact]], Any]
 
 
 def groups_of_alike(facts: Sequence[Fact], policy: BucketPolicy) -> Iterable[Sequence[Fact]]:
@@ -39,72 +37,40 @@ def groups_of_alike(facts: Sequence[Fact], policy: BucketPolicy) -> Iterable[Seq
     return groups.values()
 
 
-def add_alike(aggregate: Aggregate, state: Any, facts: Sequence[Fact], policy: BucketPolicy) -> Any:
-    """What adding alike facts one by one, of a kind that changes the state, leads to."""
-    add = _ADDS.get(type(aggregate))
-    if add is not None:
-        return add(aggregate, state, facts, policy)
-    for fact in facts:
-        state = aggregate.add(state, fact, policy)
-    return state
+def alike_adder(aggregate: Aggregate, period_ms: int) -> AlikeAdder:
+    """What adds alike facts, of a kind that changes the state: as `aggregate.adder` would one by one."""
+    if isinstance(aggregate, Windowed):
+        return alike_adder(aggregate.of, period_ms)
+    if isinstance(aggregate, DecayedSum) or (isinstance(aggregate, Sum) and aggregate.quantity == "one"):
+        increment = aggregate.increment(period_ms)
+        return lambda total, facts: saturated(total + len(facts) * increment(facts[0]))
+    if isinstance(aggregate, Histogram) and aggregate.key == "kind":
+        return _kind_adder(aggregate, period_ms)
+    return _one_by_one(aggregate, period_ms)
 
 
-def _add_to_windowed(aggregate: Windowed, state: Any, facts: Sequence[Fact], policy: BucketPolicy) -> Any:
-    return add_alike(aggregate.of, state, facts, policy)
+def _kind_adder(aggregate: Histogram, period_ms: int) -> AlikeAdder:
+    add_of, keys_max = alike_adder(aggregate.of, period_ms), aggregate.keys_max
+    add_one_by_one = _one_by_one(aggregate, period_ms)
 
-
-def _add_to_sum(aggregate: Sum, state: int, facts: Sequence[Fact], _policy: BucketPolicy) -> int:
-    if aggregate.quantity == "one":
-        return saturated(state + len(facts))
-    quantity_of = QUANTITIES[aggregate.quantity]
-    for fact in facts:
-        state = saturated(state + quantity_of(fact))
-    return state
-
-
-def _add_to_decayed(aggregate: DecayedSum, state: int, facts: Sequence[Fact], policy: BucketPolicy) -> int:
-    minute = facts[0].received_at_ms % policy.period_ms // MINUTE_MS
-    return saturated(state + len(facts) * weights_by_minute(aggregate.half_life_ms, policy.period_ms)[minute])
-
-
-def _add_to_histogram(
-    aggregate: Histogram, state: dict[str, int], facts: Sequence[Fact], policy: BucketPolicy
-) -> dict[str, int]:
-    if aggregate.key == "kind":
+    def add(state: dict[str, int], facts: Sequence[Fact]) -> Any:
         kind = facts[0].kind
-        if kind in state or len(state) < aggregate.keys_max:
-            total = add_alike(aggregate.of, state.get(kind, 0), facts, policy)
-            if total:
-                state[kind] = total
-            return state
-    for fact in facts:
-        state = aggregate.add(state, fact, policy)
-    return state
+        if kind not in state and len(state) >= keys_max:
+            return add_one_by_one(state, facts)
+        total = add_of(state.get(kind, 0), facts)
+        if total:
+            state[kind] = total
+        return state
+
+    return add
 
 
-def _add_to_distinct(
-    aggregate: KMinValues, state: list[int], facts: Sequence[Fact], _policy: BucketPolicy
-) -> list[int]:
-    members = {fact.item_id if aggregate.member == "item_id" else fact.visitor_id for fact in facts}
-    for member in members:
-        hashed = hash_of(member)
-        place = bisect_left(state, hashed)
-        if place < aggregate.k and not (place < len(state) and state[place] == hashed):
-            state.insert(place, hashed)
-            del state[aggregate.k :]
-    return state
+def _one_by_one(aggregate: Aggregate, period_ms: int) -> AlikeAdder:
+    adder = aggregate.adder(period_ms)
 
+    def add(state: Any, facts: Sequence[Fact]) -> Any:
+        for fact in facts:
+            state = adder(state, fact)
+        return state
 
-def _add_to_extremes(aggregate: MinMax, state: list[int], facts: Sequence[Fact], _policy: BucketPolicy) -> list[int]:
-    quantities = [QUANTITIES[aggregate.quantity](fact) for fact in facts]
-    return [min(state[0], *quantities), max(state[1], *quantities)]
-
-
-_ADDS: Final[dict[type, Callable[..., Any]]] = {
-    Windowed: _add_to_windowed,
-    Sum: _add_to_sum,
-    DecayedSum: _add_to_decayed,
-    Histogram: _add_to_histogram,
-    KMinValues: _add_to_distinct,
-    MinMax: _add_to_extremes,
-}
+    return add

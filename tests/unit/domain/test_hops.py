@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from domain.aggregates.alike import add_alike, groups_of_alike
+from domain.aggregates.alike import alike_adder, groups_of_alike
 from domain.facts import Fact, Stamp
 from domain.features import folds_of
 from domain.hops import Hop, to_hop
@@ -74,7 +74,7 @@ def test_alike_facts_change_every_feature_of_visitors_too_as_if_each_came_alone(
     for name, aggregate in folds_of("visitor", kind):
         together, one_by_one = aggregate.zero(), aggregate.zero()
         for group in groups_of_alike(facts, policy):
-            together = add_alike(aggregate, together, group, policy)
+            together = alike_adder(aggregate, policy.period_ms)(together, group)
             for one in group:
                 one_by_one = aggregate.add(one_by_one, one, policy)
         assert together == one_by_one, name
