@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from domain.aggregates import ColumnType
 from domain.timeline import Visit
+from schemas.events import KINDS
 
 ITEMS_MAX: Final = 20
 CATEGORIES_MAX: Final = 5
+KINDS_MAX: Final = len(KINDS)
 BINGE_PLAYS: Final = 3
 
 
@@ -24,8 +26,8 @@ class Session:
         self.at_ms = [visit.occurred_at_ms for visit in visits]
         self.items = [visit.item_id for visit in visits]
         self.kinds = [visit.kind for visit in visits]
-        self.kinds_counted = _ranked(self.kinds)
-        self.categories = _ranked([category for visit in visits for category in visit.categories])[:CATEGORIES_MAX]
+        self.kinds_counted = _ranked(self.kinds, KINDS_MAX)
+        self.categories = _ranked([category for visit in visits for category in visit.categories], CATEGORIES_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,15 @@ class SessionValue:
     derive: Callable[[Session], Any]
 
 
-def _ranked(words: Sequence[str]) -> list[tuple[str, int]]:
-    """Each word with its count, the most frequent first, then in alphabetical order."""
+def _ranked(words: Sequence[str], limit: int) -> tuple[list[str], list[int]]:
+    """The most frequent words and their counts, those of the same count in alphabetical order."""
     counts: dict[str, int] = {}
     for word in words:
         counts[word] = counts.get(word, 0) + 1
     ranked = sorted(counts)
     ranked.sort(key=counts.__getitem__, reverse=True)
-    return [(word, counts[word]) for word in ranked]
+    ranked = ranked[:limit]
+    return ranked, [counts[word] for word in ranked]
 
 
 def _in_cart(session: Session) -> list[str]:
@@ -89,12 +92,12 @@ SESSION_TIME: Final = (
     SessionValue("session_dwell_mean_ms", INT, _dwell_mean_ms),
 )
 SESSION_KINDS: Final = (
-    SessionValue("session_kinds_keys", STRINGS, lambda session: [kind for kind, _ in session.kinds_counted]),
-    SessionValue("session_kinds_values", INTS, lambda session: [count for _, count in session.kinds_counted]),
+    SessionValue("session_kinds_keys", STRINGS, lambda session: session.kinds_counted[0]),
+    SessionValue("session_kinds_values", INTS, lambda session: session.kinds_counted[1]),
 )
 SESSION_CATEGORIES: Final = (
-    SessionValue("session_categories_keys", STRINGS, lambda session: [category for category, _ in session.categories]),
-    SessionValue("session_categories_values", INTS, lambda session: [count for _, count in session.categories]),
+    SessionValue("session_categories_keys", STRINGS, lambda session: session.categories[0]),
+    SessionValue("session_categories_values", INTS, lambda session: session.categories[1]),
 )
 SESSION_CART: Final = (SessionValue("session_cart_items", STRINGS, _in_cart),)
 SESSION_BINGE: Final = (SessionValue("session_binge_probability", FLOAT, _binge_probability),)

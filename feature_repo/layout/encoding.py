@@ -91,7 +91,7 @@ def encode_ints(numbers: Sequence[int]) -> bytes:
     elif not numbers:
         return _EMPTY_INTS
     else:
-        packed = _small(numbers)
+        packed = _small(numbers) if 0 <= numbers[0] < 128 else b""
         if not packed:
             body: bytes = Int64List(val=numbers).SerializeToString()
             return _INTS_HEADS[len(body)] + body
@@ -100,14 +100,11 @@ def encode_ints(numbers: Sequence[int]) -> bytes:
 
 def _small(numbers: Sequence[int]) -> bytes:
     """Numbers of which each is its own varint; no bytes where one is not."""
-    if 0 <= numbers[0] < 128:
-        try:
-            packed = bytes(numbers)
-        except ValueError:
-            return b""
-        if packed.isascii():
-            return packed
-    return b""
+    try:
+        packed = bytes(numbers)
+    except ValueError:
+        return b""
+    return packed if packed.isascii() else b""
 
 
 def encode_floats(numbers: Sequence[float]) -> bytes:
@@ -156,22 +153,37 @@ _INTS_HEADS: Final = _Heads(INTS_TAG)
 _FLOATS_HEADS: Final = _Heads(FLOATS_TAG)
 _STRINGS_HEADS: Final = _Heads(STRINGS_TAG)
 _LISTS_HEADS: Final = _Heads(LISTS_TAG)
-_MEMBER_HEADS: Final = _Heads(MEMBER_TAG)
 _PACKED_INTS_HEADS: Final = _Heads(MEMBER_TAG, _INTS_HEADS)
 _PACKED_FLOATS_HEADS: Final = _Heads(MEMBER_TAG, _FLOATS_HEADS)
+
+# The same as members of a list of lists.
+_MEMBER_HEADS: Final = _Heads(MEMBER_TAG)
+_INTS_MEMBER_HEADS: Final = _Heads(INTS_TAG, _MEMBER_HEADS)
+_STRINGS_MEMBER_HEADS: Final = _Heads(STRINGS_TAG, _MEMBER_HEADS)
+_PACKED_INTS_MEMBER_HEADS: Final = _Heads(MEMBER_TAG, _INTS_MEMBER_HEADS)
 
 _EMPTY_MEMBER: Final = MEMBER_TAG + b"\x00"
 """Feast keeps an empty inner list as an empty `Value`, which has no type and reads back as None."""
 
 
-def _as_member(encode: Encoder) -> Encoder:
-    def encode_member(members: Sequence[Any]) -> bytes:
-        if len(members) == 0:
-            return _EMPTY_MEMBER
-        raw = encode(members)
-        return _MEMBER_HEADS[len(raw)] + raw
+def _ints_member(numbers: Sequence[int]) -> bytes:
+    if len(numbers) == 1:
+        packed = varint(numbers[0])
+    elif not len(numbers):
+        return _EMPTY_MEMBER
+    else:
+        packed = _small(numbers) if 0 <= numbers[0] < 128 else b""
+        if not packed:
+            body: bytes = Int64List(val=numbers).SerializeToString()
+            return _INTS_MEMBER_HEADS[len(body)] + body
+    return _PACKED_INTS_MEMBER_HEADS[len(packed)] + packed
 
-    return encode_member
+
+def _strings_member(texts: Sequence[str]) -> bytes:
+    if not len(texts):
+        return _EMPTY_MEMBER
+    body = b"".join(map(_member, texts))
+    return _STRINGS_MEMBER_HEADS[len(body)] + body
 
 
 def _nested(encode_member: Encoder) -> Encoder:
@@ -181,9 +193,6 @@ def _nested(encode_member: Encoder) -> Encoder:
 
     return encode_lists
 
-
-_ints_member: Final = _as_member(encode_ints)
-_strings_member: Final = _as_member(encode_strings)
 
 _ENCODERS: Final[dict[ColumnType, Encoder]] = {
     ColumnType.INT: encode_int,

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Final, TypeVar
 
+import msgspec
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
@@ -48,8 +49,7 @@ Answer = TypeVar("Answer")
 Finish = Callable[[str, OpenRow | None, Tombstone | None], FeatureUpdate]
 
 
-@dataclass(frozen=True, slots=True)
-class Newest:
+class Newest(msgspec.Struct, frozen=True):
     """The newest that a changelog says of one key: a tombstone, a row, or a row that began after a tombstone."""
 
     row: OpenRow | None = None
@@ -170,14 +170,18 @@ class FeatureWriter:
     def _observe(self, updates: list[FeatureUpdate], written: Written, took_s: float) -> None:
         now_ms = time.time_ns() // 1_000_000
         metrics.WRITER_BATCH_SECONDS.observe(took_s)
+        counts: Counter[tuple[str, str]] = Counter()
         for update, outcomes in zip(updates, written.outcomes, strict=True):
-            removed, written_rows = outcomes[: len(update.removals)], outcomes[len(update.removals) :]
-            for removal, outcome in zip(update.removals, removed, strict=True):
-                metrics.WRITER_ROWS.labels(removal.view, "removed" if outcome else "outdated").inc()
-            for row, outcome in zip(update.rows, written_rows, strict=True):
-                metrics.WRITER_ROWS.labels(row.view, "written" if outcome else "outdated").inc()
-            if any(written_rows):
+            border = len(update.removals)
+            if border:
+                removed = zip(update.removals, outcomes, strict=False)
+                counts.update((removal.view, "removed" if outcome else "outdated") for removal, outcome in removed)
+            for row, outcome in zip(update.rows, outcomes[border:], strict=True):
+                counts[row.view, "written" if outcome else "outdated"] += 1
+            if True in outcomes[border:]:
                 metrics.WRITER_FRESHNESS_SECONDS.observe(max(now_ms - update.received_at_ms, 0) / 1_000)
+        for (view, became), count in counts.items():
+            metrics.WRITER_ROWS.labels(view, became).inc(count)
 
     def _patiently(self, ask: Callable[[], Answer]) -> Answer:
         """Ask again and again, with growing pauses, while what we depend on is away."""
