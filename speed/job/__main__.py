@@ -19,7 +19,7 @@ from infra.processes.ports import free_ports
 from infra.processes.readiness import FlinkJobRuns
 from schemas.errors import DependencyError
 from speed.job.checkpoints import StateFolders, is_readable
-from speed.job.cluster import TaskManagers, start_job_manager, task_managers
+from speed.job.cluster import Cluster, cluster_of
 from speed.job.flink_options import LOOPBACK, cluster_options, job_options
 from speed.job.forgetting import forget_when_asked
 from speed.job.jvm import java_configuration, prepare_environment
@@ -58,12 +58,12 @@ def run(settings: JobSettings, stopped: threading.Event) -> None:
     prepare_environment(settings)
     with working_folder(StateFolders.of(settings).checkpoints.parent / "working") as working:
         options = cluster_options(settings, working, rpc_port=next(free_ports(random.Random())))
-        with task_managers(settings, options, working) as managers:
-            client = submit(settings, options)
-            watch(client, managers, settings, stopped)
+        with cluster_of(settings, options, working) as cluster:
+            client = submit(settings, options, cluster)
+            watch(client, cluster, settings, stopped)
 
 
-def submit(settings: JobSettings, options: dict[str, str]) -> JobClient:
+def submit(settings: JobSettings, options: dict[str, str], cluster: Cluster) -> JobClient:
     """Start Flink, as far as it runs in this process's JVM, and hand it the job."""
     from py4j.protocol import Py4JJavaError
     from pyflink.util.java_utils import add_jars_to_context_class_loader
@@ -77,7 +77,7 @@ def submit(settings: JobSettings, options: dict[str, str]) -> JobClient:
     start = decide(settings, is_readable, now_ms)
     LOG.info("job.submitted", extra={"resume_from": start.state, "else_from_ms": start.at_ms})
     if settings.taskmanagers:
-        start_job_manager(options)
+        cluster.lead(options)
     environment = new_environment(java_configuration(options | job_options(settings, start)), settings)
     add_jars_to_context_class_loader([f"file://{jar}" for jar in settings.jars])
     topology.build(environment, settings, start)
@@ -97,7 +97,7 @@ def new_environment(configuration: Any, settings: JobSettings) -> Any:
     return StreamExecutionEnvironment(made)
 
 
-def watch(client: JobClient, managers: TaskManagers, settings: JobSettings, stopped: threading.Event) -> None:
+def watch(client: JobClient, cluster: Cluster, settings: JobSettings, stopped: threading.Event) -> None:
     """Return when told to stop.
 
     Raises:
@@ -106,7 +106,7 @@ def watch(client: JobClient, managers: TaskManagers, settings: JobSettings, stop
     from py4j.protocol import Py4JError
 
     try:
-        _watch(client, managers, settings, stopped)
+        _watch(client, cluster, settings, stopped)
     except Py4JError as error:
         raise DependencyError(
             "flink", f"its JVM is gone: {error}", "was its heap too small (FIRTH_FLINK__HEAP_MB)?"
@@ -121,7 +121,7 @@ def root_cause(trace: str) -> str:
     return (causes[-1:] or trace.splitlines()[:1] or ["no cause was given"])[0].removeprefix("Caused by: ")
 
 
-def _watch(client: JobClient, managers: TaskManagers, settings: JobSettings, stopped: threading.Event) -> None:
+def _watch(client: JobClient, cluster: Cluster, settings: JobSettings, stopped: threading.Event) -> None:
     execution, runs = client.get_job_execution_result(), FlinkJobRuns(LOOPBACK, settings.rest_port)
     was_running = False
     while not stopped.wait(WATCH_PERIOD_S if was_running else STARTING_PERIOD_S):
@@ -129,7 +129,7 @@ def _watch(client: JobClient, managers: TaskManagers, settings: JobSettings, sto
         if execution.done():
             raise DependencyError("flink job", root_cause(str(execution.exception())), TRACE_ABOVE)
         is_running = runs.holds(now_ms)
-        managers.step(now_ms, job_runs=is_running)
+        cluster.step(now_ms, job_runs=is_running)
         if is_running and not was_running:
             LOG.info("job.running")
         was_running = is_running

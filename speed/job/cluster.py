@@ -1,4 +1,7 @@
-"""TaskManagers as processes of their own: they die with this one, and one that dies alone is started again."""
+"""A JobManager in the JVM beside this process, and TaskManagers as processes of their own.
+
+They die with this one, however it dies, and one that dies alone is started again.
+"""
 
 from __future__ import annotations
 
@@ -52,16 +55,39 @@ class TaskManager:
         self.start_at_ms: int | None = None
 
 
-class TaskManagers:
-    """Keeps so many TaskManagers alive, by instants that come from outside."""
+class Cluster:
+    """Keeps so many TaskManagers alive, by instants that come from outside; none at all is well too."""
 
     def __init__(self, count: int, start: Callable[[int], Process], policy: RestartPolicy = POLICY) -> None:
         self._policy = policy
         self._history = RestartHistory()
         self._places = [TaskManager(number, start) for number in range(1, count + 1)]
+        self._leader: Any = None
+
+    def lead(self, options: Mapping[str, str]) -> None:
+        """Have the JVM beside this process lead the TaskManagers.
+
+        Raises:
+            DependencyError: it could not begin, most likely because a port of it was taken meanwhile.
+        """
+        from py4j.protocol import Py4JJavaError
+        from pyflink.java_gateway import get_gateway
+
+        entrypoint = get_gateway().jvm.org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint
+        self._leader = entrypoint(java_configuration(options))
+        try:
+            self._leader.startCluster()
+        except Py4JJavaError as error:
+            raise DependencyError("flink jobmanager", str(error.java_exception), "start it again") from error
 
     def step(self, now_ms: int, *, job_runs: bool) -> None:
-        """Start again what has died. Raises DependencyError when that happens too often."""
+        """Start again what has died.
+
+        Raises:
+            DependencyError: that happens too often, or the JobManager has ended.
+        """
+        if self._leader is not None and self._leader.getTerminationFuture().isDone():
+            raise DependencyError("flink jobmanager", "ended by itself", "the log above says why")
         for place in self._places:
             code = place.process.poll()
             if code is None:
@@ -99,8 +125,8 @@ class TaskManagers:
 
 
 @contextmanager
-def task_managers(settings: JobSettings, options: Mapping[str, str], working: Path) -> Iterator[TaskManagers]:
-    """The TaskManagers of these settings, maybe none, as long as the block lasts."""
+def cluster_of(settings: JobSettings, options: Mapping[str, str], working: Path) -> Iterator[Cluster]:
+    """The TaskManagers of these settings, as long as the block lasts; they wait for somebody to lead them."""
     (working / CONFIGURATION).write_text(json.dumps(options, indent=2) + "\n")  # JSON is YAML
     environment = _environment()
 
@@ -110,29 +136,11 @@ def task_managers(settings: JobSettings, options: Mapping[str, str], working: Pa
         # A process group of its own: Ctrl-C at a terminal is for this process, which ends the others in its order.
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, cwd=PROJECT_ROOT, env=environment, process_group=0)
 
-    managers = TaskManagers(settings.taskmanagers, start)
+    cluster = Cluster(settings.taskmanagers, start)
     try:
-        yield managers
+        yield cluster
     finally:
-        managers.stop()
-
-
-def start_job_manager(options: Mapping[str, str]) -> Any:
-    """Have the JVM beside this process lead the TaskManagers; returns Flink's object, which lives as long as the JVM.
-
-    Raises:
-        DependencyError: it could not begin, most likely because a port of it was taken meanwhile.
-    """
-    from py4j.protocol import Py4JJavaError
-    from pyflink.java_gateway import get_gateway
-
-    entrypoint = get_gateway().jvm.org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint
-    cluster = entrypoint(java_configuration(options))
-    try:
-        cluster.startCluster()
-    except Py4JJavaError as error:
-        raise DependencyError("flink jobmanager", str(error.java_exception), "start it again") from error
-    return cluster
+        cluster.stop()
 
 
 def _environment() -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 
 from infra.processes.restarts import RestartPolicy
 from schemas.errors import DependencyError
-from speed.job.cluster import TaskManagers
+from speed.job.cluster import Cluster
 
 POLICY = RestartPolicy(delay_min_ms=100, restarts_max=2, window_ms=10_000)
 KILLED = -9
@@ -37,12 +37,12 @@ class Fake:
         return self.code
 
 
-class Cluster:
+class World:
     """Two TaskManagers, and every process that was ever started for each."""
 
     def __init__(self) -> None:
         self.started: dict[int, list[Fake]] = {1: [], 2: []}
-        self.managers = TaskManagers(2, self._start, POLICY)
+        self.cluster = Cluster(2, self._start, POLICY)
 
     def _start(self, number: int) -> Fake:
         self.started[number].append(Fake())
@@ -50,48 +50,48 @@ class Cluster:
 
     def kill(self, number: int, at_ms: int) -> None:
         self.started[number][-1].code = KILLED
-        self.managers.step(at_ms, job_runs=False)
+        self.cluster.step(at_ms, job_runs=False)
 
     def counts(self) -> list[int]:
         return [len(started) for started in self.started.values()]
 
 
 def test_one_that_died_is_started_again_after_a_delay_and_the_other_left_alone() -> None:
-    cluster = Cluster()
-    cluster.managers.step(0, job_runs=True)
-    cluster.kill(1, at_ms=1_000)
-    cluster.managers.step(1_099, job_runs=False)
-    assert cluster.counts() == [1, 1]
-    cluster.managers.step(1_100, job_runs=False)
-    assert cluster.counts() == [2, 1]
+    world = World()
+    world.cluster.step(0, job_runs=True)
+    world.kill(1, at_ms=1_000)
+    world.cluster.step(1_099, job_runs=False)
+    assert world.counts() == [1, 1]
+    world.cluster.step(1_100, job_runs=False)
+    assert world.counts() == [2, 1]
 
 
 def test_deaths_of_different_ones_count_together() -> None:
-    cluster = Cluster()
+    world = World()
     for number, at_ms in ((1, 1_000), (2, 3_000)):
-        cluster.managers.step(at_ms, job_runs=True)
-        cluster.kill(number, at_ms)
-        cluster.managers.step(at_ms + 500, job_runs=False)
-    cluster.managers.step(4_000, job_runs=True)
+        world.cluster.step(at_ms, job_runs=True)
+        world.kill(number, at_ms)
+        world.cluster.step(at_ms + 500, job_runs=False)
+    world.cluster.step(4_000, job_runs=True)
     with pytest.raises(DependencyError, match="taskmanager 1: died again and again, at last with exit code -9"):
-        cluster.kill(1, at_ms=5_000)
+        world.kill(1, at_ms=5_000)
 
 
 def test_deaths_of_long_ago_are_forgiven() -> None:
-    cluster = Cluster()
+    world = World()
     for at_ms in (1_000, 12_000, 23_000, 34_000):
-        cluster.managers.step(at_ms, job_runs=True)
-        cluster.kill(1, at_ms)
-        cluster.managers.step(at_ms + 500, job_runs=False)
-    assert cluster.counts() == [5, 1]
+        world.cluster.step(at_ms, job_runs=True)
+        world.kill(1, at_ms)
+        world.cluster.step(at_ms + 500, job_runs=False)
+    assert world.counts() == [5, 1]
 
 
 def test_one_that_never_saw_the_job_run_is_started_once_more_only() -> None:
-    cluster = Cluster()
-    cluster.kill(1, at_ms=1_000)
-    cluster.managers.step(1_100, job_runs=False)
+    world = World()
+    world.kill(1, at_ms=1_000)
+    world.cluster.step(1_100, job_runs=False)
     with pytest.raises(DependencyError):
-        cluster.kill(1, at_ms=2_000)
+        world.kill(1, at_ms=2_000)
 
 
 def test_a_stop_ends_all_of_them_also_one_that_has_died_and_one_that_does_not_listen(
@@ -99,6 +99,6 @@ def test_a_stop_ends_all_of_them_also_one_that_has_died_and_one_that_does_not_li
 ) -> None:
     monkeypatch.setattr("speed.job.cluster.STOP_LIMIT_S", 0.0)
     processes = {1: Fake(is_stubborn=True), 2: Fake()}
-    managers = TaskManagers(2, processes.__getitem__, POLICY)
-    managers.stop()
+    cluster = Cluster(2, processes.__getitem__, POLICY)
+    cluster.stop()
     assert [process.code for process in processes.values()] == [KILLED, 0]
