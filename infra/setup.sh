@@ -119,7 +119,8 @@ compile_java() {
         && mkdir -p "$classes" \
         && "${JAVA_HOME:+$JAVA_HOME/bin/}javac" --release 17 -Xlint:all,-classfile,-path,-processing,-serial -Werror \
             -cp "$pyflink/lib/*:$pyflink/opt/*:$ROOT/$JARS/flink/*" -d "$classes" "$@" \
-        && "${JAVA_HOME:+$JAVA_HOME/bin/}jar" --create --file "$JARS/firth-flink.jar" -C "$classes" . \
+        && "${JAVA_HOME:+$JAVA_HOME/bin/}jar" --create --file "$JARS/firth-flink.partial" -C "$classes" . \
+        && mv "$JARS/firth-flink.partial" "$JARS/firth-flink.jar" \
         && rm -rf "$classes"
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections import Counter
 from typing import Final, Protocol
 
@@ -46,8 +45,7 @@ class KeyedOperator:
             if entry.timer_at_ms == NO_TIMER:
                 frames.append(self.take(entry.payload, key, key, counts, now_ms))
             else:
-                name = b64decode(entry.payload)
-                frames.append(self.wake(name, entry.timer_at_ms, key, key, counts, now_ms))
+                frames.append(self.wake(entry.payload, entry.timer_at_ms, key, key, counts, now_ms))
         return pack_answer(keys, frames)
 
     def take(self, raw: bytes, state: KeyedBytes, timers: Timers, counts: Counter[str], now_ms: int) -> bytes:

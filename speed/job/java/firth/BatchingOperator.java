@@ -2,7 +2,6 @@ package firth;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -95,7 +94,7 @@ public final class BatchingOperator extends EmbeddedPythonKeyedProcessOperator<R
   @Override
   public void onProcessingTime(InternalTimer<Row, VoidNamespace> timer) throws Exception {
     String key = timer.getKey().getFieldAs(0);
-    add(key, timer.getTimestamp(), key.getBytes(StandardCharsets.US_ASCII));
+    add(key, timer.getTimestamp(), RecordDeserializer.keyOf(key));
   }
 
   private void add(String key, long timerAtMs, byte[] payload) throws Exception {

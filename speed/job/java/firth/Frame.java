@@ -54,7 +54,7 @@ public final class Frame {
       forEach(frame, (recordTag, key, value, end) -> {
         if ((recordTag & ~TOMBSTONE) == tag) {
           RowKind kind = (recordTag & TOMBSTONE) == 0 ? RowKind.INSERT : RowKind.DELETE;
-          String stateKey = RecordDeserializer.stateKey(Arrays.copyOfRange(frame, key, value));
+          String stateKey = RecordDeserializer.stateKey(frame, key, value);
           out.collect(Row.ofKind(kind, stateKey, Arrays.copyOfRange(frame, value, end)));
         }
       });

@@ -1,6 +1,5 @@
 package firth;
 
-import java.nio.charset.StandardCharsets;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -62,7 +61,7 @@ public final class HopBundler extends AbstractStreamOperator<Row> implements One
     isBehind = element.hasTimestamp() && nowMs - element.getTimestamp() > freshMs;
     Frame.forEach(frame, (recordTag, key, value, end) -> {
       if (recordTag == tag) {
-        take(new String(frame, key, value - key, StandardCharsets.ISO_8859_1), frame, value, end);
+        take(RecordDeserializer.stateKey(frame, key, value), frame, value, end);
       }
     });
   }
@@ -112,12 +111,12 @@ public final class HopBundler extends AbstractStreamOperator<Row> implements One
   }
 
   private void emit(String key, Bundle bundle) {
-    byte[] item = key.getBytes(StandardCharsets.ISO_8859_1);
+    byte[] item = RecordDeserializer.keyOf(key);
     hops -= bundle.count;
     bytes -= bundle.hops.size();
     MessagePack packed = new MessagePack(bundle.hops.size() + item.length + 32);
     packed.array(2).binary(item).array(bundle.count).raw(bundle.hops);
-    output.collect(new StreamRecord<>(Row.of(RecordDeserializer.stateKey(item), packed.toBytes())));
+    output.collect(new StreamRecord<>(Row.of(key, packed.toBytes())));
   }
 
   private void setTimer(long dueAtMs) {

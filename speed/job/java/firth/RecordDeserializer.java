@@ -3,7 +3,7 @@ package firth;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.util.Base64;
+import java.nio.charset.StandardCharsets;
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.common.typeinfo.Types;
@@ -31,12 +31,17 @@ public final class RecordDeserializer implements KafkaRecordDeserializationSchem
     ByteBuffer bytes = ByteBuffer.allocate(HEAD_BYTES + key.length + value.length).order(ByteOrder.LITTLE_ENDIAN);
     bytes.putLong(record.timestamp()).putInt(record.partition()).putLong(record.offset());
     bytes.putInt(record.key() == null ? -1 : key.length).putInt(record.value() == null ? -1 : value.length);
-    out.collect(Row.of(stateKey(key), bytes.put(key).put(value).array()));
+    out.collect(Row.of(stateKey(key, 0, key.length), bytes.put(key).put(value).array()));
   }
 
-  /** The key of the keyed stream: text in ASCII, because any bytes at all must cross the border to Python. */
-  static String stateKey(byte[] key) {
-    return Base64.getEncoder().encodeToString(key);
+  /** The key of the keyed stream: a text of any bytes at all, one character each. */
+  static String stateKey(byte[] key, int start, int end) {
+    return new String(key, start, end - start, StandardCharsets.ISO_8859_1);
+  }
+
+  /** The inverse of {@code stateKey}. */
+  static byte[] keyOf(String stateKey) {
+    return stateKey.getBytes(StandardCharsets.ISO_8859_1);
   }
 
   @Override

@@ -1,6 +1,5 @@
 package firth;
 
-import java.util.Base64;
 import java.util.List;
 import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema;
 import org.apache.flink.kafka.shaded.org.apache.kafka.clients.producer.ProducerRecord;
@@ -24,7 +23,7 @@ public final class RecordSerializer implements KafkaRecordSerializationSchema<Ro
 
   @Override
   public ProducerRecord<byte[], byte[]> serialize(Row record, KafkaSinkContext context, Long timestamp) {
-    byte[] key = Base64.getDecoder().decode(record.<String>getFieldAs(0));
+    byte[] key = RecordDeserializer.keyOf(record.getFieldAs(0));
     byte[] value = record.<byte[]>getFieldAs(1);
     if (record.getKind() != RowKind.DELETE) {
       return new ProducerRecord<>(topic, key, value);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections import Counter
 
 from domain.facts import Stamp
@@ -219,7 +218,7 @@ def test_a_timer_in_a_batch_wakes_its_key() -> None:
     visitor.click()
     visitor.pass_by(ENDS_MS)
     (at_ms,) = visitor.timers.due
-    batch = Batch([b"another", visitor.memory.blob], [Entry(1, at_ms, b64encode(b"ada"))])
+    batch = Batch([b"another", visitor.memory.blob], [Entry(1, at_ms, b"ada")])
     blobs, timers, frame = read_answer(visitor.operator.run(pack_batch(batch), visitor.counted, at_ms))
     assert (blobs, timers) == ({1: None}, [])
     assert [(tag, key) for tag, key, _ in read_frame(frame)] == [(VISITOR_ROW | TOMBSTONE, b"ada")]
