@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 from infra.processes.launch import Child, Command, launch
 from infra.processes.ports import ListenPort
 from infra.processes.readiness import RedisAnswers
 from infra.settings import Settings
 from schemas.errors import ConfigurationError
+
+PACKED_VALUE_BYTES_MAX: Final = 1_024
+"""A hash whose values are no larger is kept as one packed list: a third of the memory of a table of fifty fields."""
 
 
 def start(settings: Settings) -> Child:
@@ -30,6 +34,7 @@ def command(settings: Settings) -> Command:
         "appendfsync": "everysec",
         "save": "",
         "loglevel": "notice",
+        "hash-max-ziplist-value": str(PACKED_VALUE_BYTES_MAX),
     }
     return Command(
         name="redis",

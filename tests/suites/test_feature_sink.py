@@ -11,9 +11,11 @@ from typing import Any, Protocol
 import pytest
 from redis import Redis
 
+from domain.rows import encode_row
 from infra.settings import Settings
-from speed.writer.finishing import FeatureUpdate, ViewRemoval, ViewRow, covers
+from speed.writer.finishing import FeatureUpdate, Finisher, ViewRemoval, ViewRow, covers, read_row
 from speed.writer.sink import FeatureSink, RedisFeatureSink, Written, offsets_field
+from tests.rows import visitor_row
 
 
 class ReadableSink(Protocol):
@@ -282,3 +284,14 @@ def test_redis_that_lost_its_scripts_is_taught_again(settings: Settings) -> None
         client.script_flush()
         assert sink.write([update({0: 2}, key=b"taught")]).outcomes == [[True]]
         assert client.hget(b"taught", offsets_field("v")) == b"\x81\x00\x02"
+
+
+@pytest.mark.usefixtures("redis_server")
+def test_an_active_session_of_ten_events_takes_two_kilobytes_at_most(settings: Settings) -> None:
+    sink, client = redis_only(settings)
+    row = read_row(encode_row(visitor_row(days=[0], each=10)))
+    written = Finisher(settings.feast.project, settings.policies).visitor("0123456789abcdef0123456789abcdef", row)
+    with closing(sink), closing(client):
+        sink.write([written])
+        assert [row.view for row in written.rows] == ["visitor_recent", "visitor_session"]
+        assert client.memory_usage(written.key, samples=0) <= 2_048
