@@ -12,9 +12,10 @@ from typing import Any
 
 from domain.rows import Row, decode_row
 from infra.processes import programs
-from infra.processes.launch import Child, launch
+from infra.processes.launch import Child, Command, launch
 from infra.processes.topics import ensure_topics
 from infra.settings import KafkaSettings, Settings
+from schemas.errors import ConfigurationError
 from schemas.events import encode
 from schemas.topics import ITEM_STATES
 from tests.builders import interaction
@@ -40,11 +41,22 @@ def clicks(count: int, *, items: int = 1, since: int = 0) -> Iterator[tuple[byte
 def running(settings: Settings, **told: Any) -> Iterator[Child]:
     """The job, told what these settings say and more, which ends with the block as if the machine had failed."""
     ensure_topics(settings.kafka)
-    job = launch(programs.flink_job("speed", settings, programs.speed_job(settings) | told))
+    command = programs.flink_job("speed", settings, programs.speed_job(settings) | told)
+    wait_until(lambda: is_free(command), LIMIT_S, "the port, which a killed JVM gives back when all its memory is gone")
+    job = launch(command)
     try:
         yield job
     finally:
         job.kill()
+
+
+def is_free(command: Command) -> bool:
+    try:
+        for port in command.ports:
+            port.refuse_if_taken()
+    except ConfigurationError:
+        return False
+    return True
 
 
 class Rows:
