@@ -151,7 +151,7 @@ class RedisFeatureSink:
         pool = self._client.connection_pool
         connection = pool.get_connection()
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
+            connection.send_packed_command([b"".join(connection.pack_commands(commands))])
             return [connection.read_response() for _ in commands]
         except BaseException:
             connection.disconnect()  # what it has not answered yet is nobody's answer
