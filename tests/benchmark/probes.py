@@ -37,12 +37,19 @@ class Api:
         Raises:
             DependencyError: it was not a success.
         """
+        try:
+            status, read = self._exchange(path, body)
+        except (http.client.HTTPException, ConnectionError):  # the server ends what has been idle
+            self._connection.close()
+            status, read = self._exchange(path, body)
+        if status >= http.client.BAD_REQUEST:
+            raise DependencyError("serving", f"{path}: {status} {read[:300]!r}", "see the server's log")
+        return json.loads(read)
+
+    def _exchange(self, path: str, body: bytes) -> tuple[int, bytes]:
         self._connection.request("POST", path, body, {"content-type": "application/json"})
         answer = self._connection.getresponse()
-        read = answer.read()
-        if answer.status >= http.client.BAD_REQUEST:
-            raise DependencyError("serving", f"{path}: {answer.status} {read[:300]!r}", "see the server's log")
-        return json.loads(read)
+        return answer.status, answer.read()
 
     def recommend(self, visitor: str) -> dict[str, Any]:
         """A slate."""
