@@ -43,7 +43,7 @@ class StreamRows:
         if not row.buckets:
             return []
         *over, newest = row.buckets
-        encoded = [self._remembered(bytes(raw)) for raw in over] if over else []
+        encoded = [self._remembered(raw) for raw in over]
         encoded.append(self._encode(newest))
         return encoded
 
