@@ -12,8 +12,8 @@ from feature_repo.layout.keys import field_key
 from schemas.errors import ConsistencyError
 
 Named = Sequence[tuple[str, ColumnType]]
-Bucket = list[bytes]
-"""The encoded members of one bucket, one a column."""
+Bucket = tuple[bytes, ...]
+"""The encoded members of one bucket, one a column. A tuple of bytes is nothing that the garbage collector walks."""
 
 _REFUSALS: Final = (TypeError, ValueError, AttributeError, LookupError, OverflowError, struct.error)
 
@@ -71,7 +71,7 @@ class BucketColumns:
     def encode_bucket(self, cells: Sequence[Any]) -> Bucket:
         """The members of one bucket."""
         try:
-            return [encode(cell) for encode, cell in zip(self._encoders, cells, strict=True)]
+            return tuple([encode(cell) for encode, cell in zip(self._encoders, cells, strict=True)])
         except _REFUSALS as error:
             raise _unstorable(self._view, zip(self._columns, self._encoders, cells, strict=False), error) from error
 

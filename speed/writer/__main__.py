@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from contextlib import closing
@@ -36,6 +37,7 @@ def main() -> int:
         closing(RedisFeatureSink(settings.redis, settings.feast.project)) as sink,
         closing(connect(settings.kafka)) as consumer,
     ):
+        gc.freeze()  # what is here now stays: without it, a quarter of the time is spent on walking through it
         FeatureWriter(consumer, sink, finish).run(stopped, heartbeat_path(settings.run_dir, "writer"))
     return 0
 

@@ -12,6 +12,7 @@ to bench/results/writer.json.
 from __future__ import annotations
 
 import argparse
+import gc
 import random
 import tempfile
 import time
@@ -130,6 +131,7 @@ class Stages:
     def measure(self, batches: Sequence[Sequence[Record]], rounds: int) -> list[dict[str, float]]:
         """CPU microseconds a row of each batch, by stage, each the least of the rounds."""
         least: list[dict[str, float]] = [{} for _ in batches]
+        gc.freeze()  # as the writer does
         for _ in range(rounds):
             self._client.flushdb()
             finisher = Finisher(self._settings.feast.project, POLICIES)
