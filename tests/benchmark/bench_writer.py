@@ -4,9 +4,9 @@
 
 Rows are made by the domain and handed over in batches of `--rows`, each of another key, so that none is passed over.
 Starts a Redis of its own. Figures are CPU time: of this process by stage, and of Redis. They are the least of the
-rounds, because whoever else computes can only add to them. "again" are the rows of the same keys after one more event:
-there, buckets that are over are known. Kafka is not here: `bench_speed` has the whole process. The numbers are written
-to bench/results/writer.json.
+rounds, because whoever else computes can only add to them; "yardstick" is a thousand steps of an empty loop, to compare
+machines and moments by. "again" are the rows of the same keys after one more event: there, buckets that are over are
+known. Kafka is not here: `bench_speed` has the whole process. The numbers are written to bench/results/writer.json.
 """
 
 from __future__ import annotations
@@ -152,7 +152,8 @@ class Stages:
         assert all(all(outcomes) for outcomes in written.outcomes)
         read, finished, sent = ((after - before) / len(batch) * 1e6 for before, after in pairwise(times_s))
         redis_us = (self._redis_cpu_s() - redis_before_s) / len(batch) * 1e6
-        return {"read": read, "finish": finished, "write": sent, "all": read + finished + sent, "redis": redis_us}
+        stages = {"read": read, "finish": finished, "write": sent, "all": read + finished + sent, "redis": redis_us}
+        return stages | {"yardstick": yardstick_us()}
 
     def bytes_per_key(self) -> tuple[int, str]:
         """Mean MEMORY USAGE of every entity that the last batch left, and how Redis keeps most of them."""
@@ -186,6 +187,13 @@ def run(stages: Stages, rows: int, rounds: int) -> Iterator[dict[str, Any]]:
             "cpu_us_per_row": first,
             "cpu_us_per_row_again": again,
         }
+
+
+def yardstick_us() -> float:
+    """CPU time of a thousand steps of a loop that does nothing: how fast this machine is to Python just now."""
+    started_s = time.process_time()
+    [None for _ in range(20_000)]
+    return (time.process_time() - started_s) / 20 * 1e6
 
 
 @contextmanager
