@@ -6,6 +6,7 @@ It is correct at every instant of a publish, because the cutoff travels with the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, Final
 
 from domain import features as catalogue
@@ -35,7 +36,7 @@ def bucket_columns(entity: Entity) -> list[tuple[str, ColumnType]]:
 
 
 def bucket_cells(entity: Entity, bucket: BucketState) -> list[Any]:
-    """One bucket of a changelog row as members of `bucket_columns`."""
+    """One bucket of a changelog row as members of `bucket_columns`, to read only: those of zero states are shared."""
     cells: list[Any] = [bucket.start_ms, bucket.generation]
     state_of = bucket.states.get
     for feature in features_of(entity):
@@ -48,7 +49,7 @@ def stream_cells(entity: Entity, row: Row) -> dict[str, Any]:
     """A changelog row as the cells of `visitor_recent` or `item_trend`."""
     buckets = [bucket_cells(entity, bucket) for bucket in row.buckets]
     cells: dict[str, Any] = {
-        name: [members[place] for members in buckets] for place, (name, _) in enumerate(bucket_columns(entity))
+        name: [copy(members[place]) for members in buckets] for place, (name, _) in enumerate(bucket_columns(entity))
     }
     cells["recent_dropped_through_ms"] = row.dropped_through_ms
     return cells | _origin_cells("recent", row)
