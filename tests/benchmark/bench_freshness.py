@@ -21,7 +21,7 @@ from contextlib import closing
 from typing import Any, Final
 
 from tests.benchmark.background import NO_PACE, Background, Flow
-from tests.benchmark.machine import commit, keep, machine
+from tests.benchmark.machine import commit, end_when_told, keep, machine
 from tests.benchmark.overload import Overload
 from tests.benchmark.probes import ROUTES, Prober, Route
 from tests.benchmark.row_log import percentiles
@@ -38,6 +38,7 @@ SETTLING_S: Final = 3.0
 def main() -> int:
     """Read the arguments, run, print and write; 1 when something is lost, differs or stays unseen."""
     options = arguments()
+    end_when_told()
     found: dict[str, Any] = {"machine": machine(), "commit": commit(), "runs": []}
     with whole_system() as system, closing(Prober(system.settings)) as prober:
         found["first_click_ms"] = prober.probe("http")
@@ -82,7 +83,7 @@ def warm_up(system: WholeSystem, prober: Prober) -> None:
 def measure(system: WholeSystem, prober: Prober, rate: float, seconds: float) -> list[dict[str, Any]]:
     """Probes over both routes, in turn, under one rate."""
     took_ms: dict[Route, list[float]] = {route: [] for route in ROUTES}
-    load_average, unseen = round(os.getloadavg()[0], 1), prober.unseen
+    load_average, unseen, began_ms = round(os.getloadavg()[0], 1), prober.unseen, time.time() * 1_000
     with Background(system.settings, Flow(rate)) as load:
         time.sleep(SETTLING_S)
         before, sent, started_s = system.cpu_s(), load.sent, time.monotonic()
@@ -98,6 +99,7 @@ def measure(system: WholeSystem, prober: Prober, rate: float, seconds: float) ->
     shared = {
         "background_reached_per_s": round(reached),
         "unseen": prober.unseen - unseen,
+        "row_age": system.row_ages(began_ms, time.time() * 1_000),
         "load": load_average,
         "cpu_cores": {name: used for name, used in cores.items() if used >= 0.01},
         "memory_mb": system.memory_mb(),

@@ -27,7 +27,7 @@ from tests.benchmark.exactness import Exactness
 from tests.benchmark.figures import RunFigures, Window
 from tests.benchmark.job_run import JobRun, Shape
 from tests.benchmark.load import Load, count, make_load, state_bytes_at
-from tests.benchmark.machine import commit, keep, machine
+from tests.benchmark.machine import commit, end_when_told, keep, machine
 from tests.benchmark.process_tree import ProcessTree
 from tests.benchmark.sending import Sender
 from tests.benchmark.writer_run import measure_writer
@@ -41,6 +41,7 @@ DIFFERENCES_SHOWN: Final = 20
 def main() -> int:
     """Read the arguments, run, print and write; 1 when a row differs from the reference."""
     options = arguments()
+    end_when_told()
     found: dict[str, Any] = {"machine": machine(), "commit": commit(), "runs": []}
     differences: list[str] = []
     with tempfile.TemporaryDirectory(prefix="bench-speed-") as folder, ExitStack() as running:

@@ -22,9 +22,10 @@ from infra.processes.ports import choose_free_ports
 from infra.processes.record import RunFolder
 from infra.settings import Settings, load_settings
 from schemas.events import ItemEvent, decode_interaction, encode
-from schemas.topics import INTERACTIONS
+from schemas.topics import INTERACTIONS, VISITOR_STATES
 from tests.benchmark.groups import admin, committed
 from tests.benchmark.probes import Api
+from tests.benchmark.row_log import percentiles, read_rows
 from tests.benchmark.shop import Shop, categories_of, item_id
 from tests.chaos.platform import SPEED_GROUP, Platform
 from tests.published import publish
@@ -91,6 +92,12 @@ class WholeSystem:
         with closing(KafkaConsumer(bootstrap_servers=self.settings.kafka.bootstrap)) as consumer:
             ends = consumer.end_offsets([TopicPartition(topic, number) for number in range(INTERACTIONS.partitions)])
         return int(sum(ends.values())) - self.taken_in()
+
+    def row_ages(self, from_ms: float, to_ms: float) -> dict[str, float]:
+        """How long after Kafka had an event the job wrote its visitor's row: the part of a probe's time that is its."""
+        topic = VISITOR_STATES.named(self.settings.kafka.topic_prefix).name
+        rows = read_rows(self.settings.kafka.bootstrap, topic, ())
+        return percentiles([row.age_ms for row in rows.between(from_ms, to_ms)])
 
     def rest(self) -> None:
         """Until the stream, the writer and the archiver have taken in all there is."""
