@@ -139,7 +139,14 @@ def alike_adders_of(entity: Entity, kind: str, period_ms: int) -> tuple[tuple[st
     return tuple((name, alike_adder(one, period_ms), one.zero) for name, one in folds_of(entity, kind))
 
 
+class _Versioned(msgspec.Struct, array_like=True):
+    """The beginning of every row that ever was."""
+
+    version: int
+
+
 _ENCODER: Final = msgspec.msgpack.Encoder()
+_VERSIONED: Final = msgspec.msgpack.Decoder(_Versioned)
 _OPEN_ROWS: Final = msgspec.msgpack.Decoder(OpenRow)
 _BUCKETS: Final = msgspec.msgpack.Decoder(BucketState)
 _VISITS: Final = msgspec.msgpack.Decoder(list[Visit])
@@ -151,6 +158,11 @@ def decode_row(raw: bytes) -> Row:
     row = _OPEN_ROWS.decode(raw)
     buckets, visits = [decode_bucket(bucket) for bucket in row.buckets], decode_visits(row.visits)
     return Row(row.version, row.received_at_ms, row.offsets, row.dropped_through_ms, buckets, visits)
+
+
+def version_of(raw: bytes) -> int:
+    """The version of a changelog value, whichever release made it."""
+    return _VERSIONED.decode(raw).version
 
 
 def decode_bucket(raw: bytes) -> BucketState:

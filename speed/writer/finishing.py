@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from domain.policies import Policies
-from domain.rows import STATE_VERSION, OpenRow, open_row
+from domain.rows import STATE_VERSION, OpenRow, open_row, version_of
 from feature_repo.layout import EntityKeys
 from feature_repo.views import ITEM_TREND, VISITOR_RECENT, VISITOR_SESSION, View
 from schemas.errors import ConsistencyError
 from speed.tombstones import decode_offsets
 from speed.writer.rows import SessionRows, StreamRows, encode_origin
+
+_CURRENT: Final = bytes((STATE_VERSION,))
+"""The byte of the version in a row, behind the head of its array."""
 
 
 class ViewRow(msgspec.Struct, frozen=True, gc=False):
@@ -61,12 +65,17 @@ class UnreadableRow(ConsistencyError):
         super().__init__(f"changelog row: {problem}; run the same release of the speed job and the writer")
 
 
-def read_row(raw: bytes) -> OpenRow:
-    """A changelog value. Raises UnreadableRow when it is none, or of another version.
+def read_row(raw: bytes) -> OpenRow | None:
+    """A changelog value; None for one that an earlier release left behind, which a rebuild of the state has replaced.
 
     Buckets and visits stay encoded: of most of a key's rows in a batch no more than the offsets is looked at.
+
+    Raises:
+        UnreadableRow: it is no row, or one of a later release.
     """
     try:
+        if raw[1:2] != _CURRENT and version_of(raw) < STATE_VERSION:
+            return None
         row = open_row(raw)
     except msgspec.MsgspecError as error:
         raise UnreadableRow(str(error)) from error

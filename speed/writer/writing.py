@@ -230,8 +230,9 @@ def newest_of_keys(records: Iterable[Any]) -> dict[tuple[str, str], Newest]:
             header = next((value for key, value in record.headers or () if key == HEADER), None)
             found[name] = after_tombstone(before, read_tombstone(header))
         else:
-            row = read_row(record.value)
-            kept = before.row
+            row, kept = read_row(record.value), before.row
+            if row is None:
+                continue
             if kept is None or not covers(kept.offsets, row.offsets) or kept.offsets == row.offsets:
                 found[name] = Newest(row, before.tombstone)
     return found

@@ -290,6 +290,7 @@ def test_redis_that_lost_its_scripts_is_taught_again(settings: Settings) -> None
 def test_an_active_session_of_ten_events_takes_two_kilobytes_at_most(settings: Settings) -> None:
     sink, client = redis_only(settings)
     row = read_row(encode_row(visitor_row(days=[0], each=10)))
+    assert row is not None
     written = Finisher(settings.feast.project, settings.policies).visitor("0123456789abcdef0123456789abcdef", row)
     with closing(sink), closing(client):
         sink.write([written])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import msgspec
 import pytest
@@ -30,7 +31,9 @@ POLICIES = Policies()
 
 def opened(row: Row) -> OpenRow:
     """A row as it comes from the changelog."""
-    return read_row(encode_row(row))
+    found = read_row(encode_row(row))
+    assert found is not None
+    return found
 
 
 def stored(update: FeatureUpdate, view: View) -> dict[str, object] | None:
@@ -116,7 +119,14 @@ def test_a_row_covers_another_when_it_includes_all_of_its_records(
     assert covers(newer, older) is expected
 
 
-def test_a_row_of_another_release_stops_the_writer() -> None:
+@pytest.mark.parametrize(
+    "old", [[2, 5, {0: 1}, 0, [[0, {"interactions": 1}, 1]], []], [STATE_VERSION - 1, 0, {}, 0, [], b""]]
+)
+def test_a_row_that_an_earlier_release_left_behind_is_passed_over(old: list[Any]) -> None:
+    assert read_row(msgspec.msgpack.encode(old)) is None
+
+
+def test_a_row_of_a_later_release_stops_the_writer() -> None:
     row = visitor_row(days=[0])
     row.version = STATE_VERSION + 1
     with pytest.raises(UnreadableRow, match="same release"):
