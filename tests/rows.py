@@ -9,7 +9,7 @@ from domain.features import GENERATION, Entity, batch_only_of, column_names, fea
 from domain.merge import stream_cells
 from domain.policies import DAY_MS, Policies
 from domain.reference import totals
-from domain.rows import Row
+from domain.rows import OpenRow, Row, encode_row, open_row
 from domain.states import ItemState, VisitorState
 from tests.builders import START_MS, fact, interaction, stamp
 
@@ -50,6 +50,11 @@ def item_row(*, days: Iterable[int], each: int = 3) -> Row:
     for offset, (event_id, fields) in enumerate(day_events(days, each=each)):
         state.add(fact(event_id, received_at_ms=fields["at_ms"], **fields), stamp(fields["at_ms"], offset=offset))
     return state.row
+
+
+def opened(row: Row) -> OpenRow:
+    """A row as the writer takes it from the changelog."""
+    return open_row(encode_row(row))
 
 
 def recent_cells(entity: Entity, row: Row) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from schemas.events import KINDS, encode
 from speed.writer.finishing import FeatureUpdate, Finisher
 from speed.writer.sink import RedisFeatureSink
 from tests.builders import interaction
+from tests.rows import opened
 from tests.unit.batch.stream_in_memory import StreamInMemory, batch_cells
 
 VISITORS: Final = 30
@@ -111,8 +112,9 @@ class World:
         found = []
         for entity, key in sorted(keys):
             row = self._stream.row(entity, key)
+            finish = self._finisher.visitor if entity == "visitor" else self._finisher.item
             if row is not None:
-                found.append(self._finisher.visitor(key, row) if entity == "visitor" else self._finisher.item(key, row))
+                found.append(finish(key, opened(row)))
         return found
 
     def write(self, updates: list[FeatureUpdate]) -> None:

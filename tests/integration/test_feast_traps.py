@@ -53,7 +53,7 @@ from tests.integration.feast_rows import (
     write_as_the_writer,
     write_parquet,
 )
-from tests.rows import POLICIES, history_cells, item_row, recent_cells, visitor_row
+from tests.rows import POLICIES, history_cells, item_row, opened, recent_cells, visitor_row
 from tests.unit.batch.stream_in_memory import batch_cells
 
 GAP_MS = POLICIES.session.gap_ms
@@ -110,7 +110,7 @@ def recognised(settings: Settings, visitor: str, asked_at_ms: int) -> Visitor:
 def test_two_events_in_the_same_millisecond_both_count(store: FeatureStore, module_settings: Settings) -> None:
     for count in (1, 2):
         row = row_of("twin", *[START_MS] * count)
-        assert written(module_settings, finisher(module_settings).visitor("twin", row)) == [[True, True]]
+        assert written(module_settings, finisher(module_settings).visitor("twin", opened(row))) == [[True, True]]
     assert read_view(store, VISITOR_SESSION, "twin")["session_length"] == 2
     assert read(store, "session_v1", "visitor", "twin")["interactions"] == 2
 
@@ -123,7 +123,7 @@ def test_a_row_that_includes_more_is_written_whatever_its_timestamp_says(
     for offset, at_ms in enumerate((START_MS, START_MS + step_ms)):
         state.add(fact(f"e{offset}", item=key, received_at_ms=at_ms), stamp(at_ms, offset=offset))
         row = msgspec.structs.replace(state.row, received_at_ms=at_ms)  # the row's own event time in Feast
-        assert written(module_settings, finisher(module_settings).item(key, row)) == [[True]]
+        assert written(module_settings, finisher(module_settings).item(key, opened(row))) == [[True]]
     assert sum(read_view(store, ITEM_TREND, key)["recent_popularity_weight"]) > 0
     assert read(store, "item_v1", "item", key)["counts_values"] == [2]
 
@@ -139,7 +139,7 @@ def test_a_batch_row_of_the_same_cutoff_replaces_the_one_before(store: FeatureSt
 def test_an_idle_session_is_not_served_as_current_although_its_row_is_there(
     store: FeatureStore, module_settings: Settings
 ) -> None:
-    written(module_settings, finisher(module_settings).visitor("idle", row_of("idle", START_MS, START_MS + 1)))
+    written(module_settings, finisher(module_settings).visitor("idle", opened(row_of("idle", START_MS, START_MS + 1))))
     assert recognised(module_settings, "idle", START_MS + 1 + GAP_MS).session_length == 2
     over = recognised(module_settings, "idle", START_MS + 2 + GAP_MS)
     assert (over.session, over.session_length) == ((), 0)
@@ -151,7 +151,7 @@ def test_an_idle_session_is_not_served_as_current_although_its_row_is_there(
 def test_a_hot_view_keeps_a_cold_one_alive_which_is_still_not_current(
     store: FeatureStore, module_settings: Settings
 ) -> None:
-    hot = finisher(module_settings).visitor("warm", row_of("warm", START_MS))
+    hot = finisher(module_settings).visitor("warm", opened(row_of("warm", START_MS)))
     written(module_settings, hot)
     key = EntityKeys(module_settings.feast.project, VISITOR_SESSION.join_key).key("warm")
     with Redis(module_settings.redis.host, module_settings.redis.port) as redis:
@@ -183,7 +183,7 @@ def test_an_unknown_key_is_present_with_none_and_is_not_taken_for_zeros(
 
 
 def test_a_batch_row_that_is_absent_covers_nothing(store: FeatureStore, module_settings: Settings) -> None:
-    written(module_settings, finisher(module_settings).visitor("fresh", row_of("fresh", START_MS)))
+    written(module_settings, finisher(module_settings).visitor("fresh", opened(row_of("fresh", START_MS))))
     merged = read(store, "session_v1", "visitor", "fresh")
     assert (merged["covered_to_ms"], merged["history_gap"], merged["interactions"]) == (0, 0, 1)
 
@@ -203,9 +203,9 @@ def test_a_publish_that_races_the_stream_never_moves_a_value_backwards(
         state, finish = VisitorState.load(None, MINUTE_BUCKETS), Finisher(module_settings.feast.project, MINUTE_BUCKETS)
         with closing(RedisFeatureSink(module_settings.redis, module_settings.feast.project)) as sink:
             for number, one in enumerate(facts):
-                event = interaction(one.event_id, visitor="racer", at_ms=one.occurred_at_ms)
+                event = interaction(f"e{number}", visitor="racer", at_ms=one.occurred_at_ms)
                 state.observe(event, stamp(one.received_at_ms, offset=number))
-                sink.write([finish.visitor("racer", state.row)])
+                sink.write([finish.visitor("racer", opened(state.row))])
                 reached[0] = one.received_at_ms
                 streamed.wait(0.05)
 

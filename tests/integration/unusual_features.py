@@ -27,7 +27,7 @@ AGGREGATES: tuple[Aggregate, ...] = (
     BucketRate(Sum("value_micros"), at_least=-5, prior_rate=0.5, prior_weight=1),
     LastN(7),
     LastN(3, ("play", "hide")),
-    LastN(4, ("rating",), distinct=True),
+    LastN(4, ("rating",)),
     KMinValues("item_id", k=3),
     KMinValues("item_id", k=4, kinds=("rating",)),
     KMinValues("visitor_id", k=5),

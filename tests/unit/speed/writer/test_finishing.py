@@ -8,7 +8,7 @@ import pytest
 
 from domain.merge import session_cells, stream_cells
 from domain.policies import Policies
-from domain.rows import STATE_VERSION, OpenRow, Row, encode_row
+from domain.rows import STATE_VERSION, encode_row
 from domain.states import ItemState
 from feature_repo.layout import EntityKeys
 from feature_repo.views import ITEM_TREND, VISITOR_RECENT, VISITOR_SESSION, View
@@ -24,16 +24,9 @@ from speed.writer.finishing import (
     read_tombstone,
 )
 from tests.builders import fact, stamp
-from tests.rows import item_row, visitor_row
+from tests.rows import item_row, opened, visitor_row
 
 POLICIES = Policies()
-
-
-def opened(row: Row) -> OpenRow:
-    """A row as it comes from the changelog."""
-    found = read_row(encode_row(row))
-    assert found is not None
-    return found
 
 
 def stored(update: FeatureUpdate, view: View) -> dict[str, object] | None:
