@@ -116,7 +116,8 @@ class Overload:
             self._look_until(time.monotonic() + seconds)
         during, self._clicker.reported = self._clicker.reported, Reported()
         behind, ended_s, pace = system.behind(), time.monotonic(), Pace()
-        while system.behind() and time.monotonic() < ended_s + CAUGHT_UP_LIMIT_S:
+        end = system.taken_in() + behind  # of the load: the clicks go on, so the log does
+        while system.taken_in() < end and time.monotonic() < ended_s + CAUGHT_UP_LIMIT_S:
             pace.note(system.taken_in())
             self._look_until(time.monotonic() + LOOK_S)
         took_s = time.monotonic() - ended_s
