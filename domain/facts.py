@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -20,8 +20,11 @@ IDENTITY_BYTES: Final = 8
 
 
 def identity(event_id: str) -> bytes:
-    """A 64-bit hash of an event id (BLAKE2b): always a hash, never a slice, so that adversarial ids do not collide."""
-    return blake2b(event_id.encode(), digest_size=IDENTITY_BYTES).digest()
+    """A 64-bit hash of an event id, the beginning of its SHA-256, which Spark has too.
+
+    Always a hash, never a slice of the id, so that adversarial ids do not collide.
+    """
+    return sha256(event_id.encode()).digest()[:IDENTITY_BYTES]
 
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True):
