@@ -33,7 +33,7 @@ class TimelineIndex(msgspec.Struct, array_like=True):
     lengths: bytes = b""
     oldest_at_ms: int = 0
     newest_at_ms: int = 0
-    newest_token: bytes = b""
+    newest_event_id: str = ""
 
     def is_late(self, visit: Visit, policy: TimelinePolicy) -> bool:
         """`Timeline.is_late`."""
@@ -41,14 +41,14 @@ class TimelineIndex(msgspec.Struct, array_like=True):
 
     def add(self, encoded: bytes, visit: Visit, policy: TimelinePolicy) -> bytes:
         """The encoded timeline with one more visit, as `Timeline.add` has it."""
-        if self.lengths and (visit.occurred_at_ms, visit.token) <= (self.newest_at_ms, self.newest_token):
+        if self.lengths and (visit.occurred_at_ms, visit.event_id) <= (self.newest_at_ms, self.newest_event_id):
             return self._add_earlier(encoded, visit, policy)
         added = _ENCODER.encode(visit)
         if not self.lengths:
             self.oldest_at_ms = visit.occurred_at_ms
         count = len(self.lengths) // 2 + 1
         self.lengths += _LENGTH.pack(len(added))
-        self.newest_at_ms, self.newest_token = visit.occurred_at_ms, visit.token
+        self.newest_at_ms, self.newest_event_id = visit.occurred_at_ms, visit.event_id
         start = _header_bytes(count - 1)
         if count > policy.visits_max or self.oldest_at_ms < visit.occurred_at_ms - policy.horizon_ms:
             count, start = self._cut(encoded, visit, policy)
@@ -79,7 +79,7 @@ class TimelineIndex(msgspec.Struct, array_like=True):
         encodings = [_ENCODER.encode(one) for one in visits]
         self.lengths = b"".join(_LENGTH.pack(len(one)) for one in encodings)
         self.oldest_at_ms = visits[0].occurred_at_ms
-        self.newest_at_ms, self.newest_token = visits[-1].occurred_at_ms, visits[-1].token
+        self.newest_at_ms, self.newest_event_id = visits[-1].occurred_at_ms, visits[-1].event_id
         return b"".join((_header(len(visits)), *encodings))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -20,11 +20,8 @@ IDENTITY_BYTES: Final = 8
 
 
 def identity(event_id: str) -> bytes:
-    """A 64-bit hash of an event id, the beginning of its SHA-256, which Spark has too.
-
-    Always a hash, never a slice of the id, so that adversarial ids do not collide.
-    """
-    return sha256(event_id.encode()).digest()[:IDENTITY_BYTES]
+    """A 64-bit hash of an event id (BLAKE2b): always a hash, never a slice, so that adversarial ids do not collide."""
+    return blake2b(event_id.encode(), digest_size=IDENTITY_BYTES).digest()
 
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True):
@@ -38,13 +35,13 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True):
 class Fact(msgspec.Struct, frozen=True, array_like=True):
     """One admitted interaction, reduced to what folds use.
 
-    `token` is the identity of its event. `value_micros` is 0 where the event has no value. `critic_milli` is the weight
+    `value_micros` is 0 where the event has no value. `critic_milli` is the weight
     of a critic's word, in thousandths, 1,000 where the event names none; it is 0 for everybody else.
     """
 
     occurred_at_ms: int
     received_at_ms: int
-    token: bytes
+    event_id: str
     visitor_id: str
     item_id: str
     kind: str
@@ -71,7 +68,7 @@ def to_fact(event: InteractionEvent, received_at_ms: int) -> Fact:
     return Fact(
         event.occurred_at_ms,
         received_at_ms,
-        identity(event.event_id),
+        event.event_id,
         event.visitor_id,
         event.item_id,
         event.kind,

@@ -15,7 +15,7 @@ import msgspec
 
 from domain.aggregates.alike import groups_of_alike
 from domain.encoded_timeline import TimelineIndex
-from domain.facts import IDENTITY_BYTES, Fact, Stamp, to_fact
+from domain.facts import IDENTITY_BYTES, Fact, Stamp, identity, to_fact
 from domain.hops import Hop
 from domain.policies import Policies
 from domain.rows import OpenRow, Row, decode_row, encode_row, open_row
@@ -105,7 +105,7 @@ class VisitorState:
         start_ms = self._policies.bucket.start_of(stamp.received_at_ms)
         self._visitor.row.advance(stamp)
         fact = to_fact(event, stamp.received_at_ms)
-        if self._was_seen(fact.token, stamp.partition, start_ms):
+        if self._was_seen(identity(event.event_id), stamp.partition, start_ms):
             return Duplicate()
         if not event.personalise:
             return Admitted(fact, is_late=False)

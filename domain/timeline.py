@@ -12,14 +12,13 @@ from domain.policies import SessionPolicy, TimelinePolicy
 
 
 class Visit(msgspec.Struct, frozen=True, order=True, array_like=True):
-    """One interaction on the timeline. Ordered by instant, then token; the other fields only break impossible ties.
+    """One interaction on the timeline. Ordered by instant, then event id; the other fields only break impossible ties.
 
-    `token` is the identity of the event (`domain.facts.identity`). `session_id` is the session that the producer
-    declared, empty when it declared none.
+    `session_id` is the session that the producer declared, empty when it declared none.
     """
 
     occurred_at_ms: int
-    token: bytes
+    event_id: str
     item_id: str
     kind: str
     categories: tuple[str, ...] = ()
@@ -28,7 +27,7 @@ class Visit(msgspec.Struct, frozen=True, order=True, array_like=True):
 
 def to_visit(fact: Fact) -> Visit:
     """The visit of an admitted interaction."""
-    return Visit(fact.occurred_at_ms, fact.token, fact.item_id, fact.kind, fact.categories, fact.session_id)
+    return Visit(fact.occurred_at_ms, fact.event_id, fact.item_id, fact.kind, fact.categories, fact.session_id)
 
 
 def opens_session(earlier: Visit, later: Visit, policy: SessionPolicy) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from domain.facts import Fact, Stamp, identity, to_fact
+from domain.facts import Fact, Stamp, to_fact
 from domain.policies import BucketPolicy, Policies
 from domain.reference import LogRecord
 from domain.timeline import Visit
@@ -71,4 +71,4 @@ def impression(slate_id: str = "s1", *, visitor: str = "ada", items: tuple[str, 
 
 def visit(at_ms: int, event_id: str = "", *, item: str = "book", session_id: str = "", kind: str = "view") -> Visit:
     """A visit `at_ms` after START_MS; its event id follows from the instant unless given."""
-    return Visit(START_MS + at_ms, identity(event_id or f"e{at_ms}"), item, kind, (), session_id)
+    return Visit(START_MS + at_ms, event_id or f"e{at_ms}", item, kind, (), session_id)

@@ -7,15 +7,10 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
-from domain.facts import IDENTITY_BYTES
 from domain.policies import SessionPolicy
 
 DISLIKES: Final = ("dislike", "hide")
 """Kinds that belong to a session but say nothing of what goes with its other items."""
-
-
-ORDER: Final = ("occurred_at_ms", "token", "item_id", "kind")
-"""The order of visits on a timeline."""
 
 
 def sessions_of(facts: DataFrame, policy: SessionPolicy) -> DataFrame:
@@ -24,12 +19,14 @@ def sessions_of(facts: DataFrame, policy: SessionPolicy) -> DataFrame:
     `facts` are admitted facts, partitioned by visitor. An item that is repeated at once is taken once, and dislikes are
     left out, after the sessions have been cut: what a session is, does not depend on what is learnt from it.
     """
-    visits = facts.where("personalise").withColumn("token", _token()).select("visitor_id", *ORDER, "session_id")
-    in_order = Window.partitionBy("visitor_id").orderBy(*ORDER)
+    visits = facts.where("personalise").select(
+        "visitor_id", "occurred_at_ms", "event_id", "item_id", "kind", "session_id"
+    )
+    in_order = Window.partitionBy("visitor_id").orderBy("occurred_at_ms", "event_id", "item_id", "kind")
     opens = _opens_session(policy, in_order).cast("int")
     so_far = in_order.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     cut = visits.withColumn("_opens", opens).withColumn("session", F.sum("_opens").over(so_far))
-    visit = F.struct(*ORDER)
+    visit = F.struct("occurred_at_ms", "event_id", "item_id", "kind")
     return (
         cut.where(~F.col("kind").isin(*DISLIKES))
         .groupBy("visitor_id", "session")
@@ -38,11 +35,6 @@ def sessions_of(facts: DataFrame, policy: SessionPolicy) -> DataFrame:
         .where(F.size("items") > 1)
         .drop("_items")
     )
-
-
-def _token() -> Column:
-    """`domain.facts.identity` in hexadecimal, which orders as the bytes do."""
-    return F.substring(F.sha2("event_id", 256), 1, 2 * IDENTITY_BYTES)
 
 
 def _opens_session(policy: SessionPolicy, in_order: WindowSpec) -> Column:
