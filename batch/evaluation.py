@@ -31,10 +31,10 @@ def choose_policy(sessions: DatedSessions, items_count: int) -> tuple[str, Metri
     The newest tenth, by which `evaluate_models` reports, is left out; of the rest the newest tenth is asked. So no
     figure that is reported was also chosen by.
     """
-    older = _cut(sessions).known if len(sessions) > 1 else sessions
+    older = cut_newest(sessions).known if len(sessions) > 1 else sessions
     if len(older) < 2:
         return next(iter(POLICIES)), {}
-    cut = _cut(older)
+    cut = cut_newest(older)
     queries = queries_of(cut.asked, np.random.default_rng(SEED))
     if not queries:
         return next(iter(POLICIES)), {}
@@ -46,17 +46,19 @@ def choose_policy(sessions: DatedSessions, items_count: int) -> tuple[str, Metri
 
 
 @dataclass(frozen=True, slots=True)
-class _Cut:
+class TimeCut:
+    """Sessions that had ended before an instant, and those that began at it or later."""
+
     at_ms: int
     known: DatedSessions
     asked: DatedSessions
 
 
-def _cut(sessions: DatedSessions) -> _Cut:
+def cut_newest(sessions: DatedSessions) -> TimeCut:
     """The newest tenth by start, and what had ended before; sessions across the cut are in neither."""
     at_ms = int(np.quantile(sessions.started_at_ms, 1 - HELD_OUT, method="higher"))
     known = sessions.where(sessions.log.ended_at_ms < at_ms)
-    return _Cut(at_ms, known, sessions.where(sessions.started_at_ms >= at_ms))
+    return TimeCut(at_ms, known, sessions.where(sessions.started_at_ms >= at_ms))
 
 
 def evaluate_models(sessions: DatedSessions, items_count: int, policy: str = "short_sessions") -> Metrics:
@@ -67,7 +69,7 @@ def evaluate_models(sessions: DatedSessions, items_count: int, policy: str = "sh
     """
     if len(sessions) < 2:
         return {"queries": 0.0}
-    cut = _cut(sessions)
+    cut = cut_newest(sessions)
     queries = queries_of(cut.asked, np.random.default_rng(SEED))
     systems: dict[str, Recommender] = {"session_knn": SessionKnn.build(cut.known.log, items_count, POLICIES[policy])}
     systems |= baselines(cut.known, items_count, cut.at_ms)
@@ -81,14 +83,19 @@ def evaluate_models(sessions: DatedSessions, items_count: int, policy: str = "sh
     return metrics
 
 
-def queries_of(sessions: DatedSessions, generator: np.random.Generator) -> list[EvaluationQuery]:
-    """Each place of each session but the first, at most QUERIES_MAX of them, drawn evenly."""
+def queries_of(
+    sessions: DatedSessions, generator: np.random.Generator, queries_max: int = QUERIES_MAX
+) -> list[EvaluationQuery]:
+    """Each place of each session but the first, at most `queries_max` of them, drawn evenly.
+
+    A query's `session_key` is the number of its session.
+    """
     lengths = np.diff(sessions.log.offsets)
     session_of = np.repeat(np.arange(len(sessions)), lengths)
     place = np.arange(len(session_of)) - sessions.log.offsets[:-1][session_of]
     askable = np.flatnonzero(place > 0)
-    if len(askable) > QUERIES_MAX:
-        askable = np.sort(generator.choice(askable, QUERIES_MAX, replace=False))
+    if len(askable) > queries_max:
+        askable = np.sort(generator.choice(askable, queries_max, replace=False))
     return [_query(sessions, int(session_of[at]), int(place[at])) for at in askable]
 
 

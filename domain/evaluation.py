@@ -12,7 +12,11 @@ Rules
 Measures of one query, where r is the rank (1 = best) of the target among the first k entries, or none
 - HR@k = 1 if there is r, else 0; MRR@k = 1/r, else 0; NDCG@k = 1/log2(r + 1), else 0.
 - Of the rest of the session R (the target and everything after it, as a set), hits being the entries that are in R:
-  precision@k = hits/k; recall@k = hits/|R|; MAP@k = sum over hits of (hits up to and with it / its rank) / min(|R|, k).
+  precision@k = hits/k; recall@k = hits/|R|; MAP@k = sum over hits of (hits up to and with it / its rank) / min(|R|, k);
+  NDCG of the rest = sum over hits of 1/log2(rank + 1) / the same sum of a list that begins with all of R;
+  any hit = 1 if there is a hit, else 0.
+
+What a list is worth besides (breadth, novelty, surprise) is in `domain.evaluation_lists`.
 """
 
 from __future__ import annotations
@@ -20,12 +24,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from domain.recommenders.protocol import Recommender, Session
+
+NOTHING: Final = -1
+"""Stands in a list where there is no item that could count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,8 @@ class Judgement(NamedTuple):
     recall: float
     precision: float
     average_precision: float
+    rest_ndcg: float = 0.0
+    any_hit: float = 0.0
 
 
 class Interval(NamedTuple):
@@ -66,7 +76,7 @@ def judge(ranked: Sequence[int], query: EvaluationQuery, k: int) -> Judgement:
     rest = set(query.rest) or {query.target}
     rank = 0
     hits = 0
-    precision_sum = 0.0
+    precision_sum = gain = 0.0
     for place, item in enumerate(ranked[:k], start=1):
         if item in seen or item < 0:
             continue
@@ -76,6 +86,7 @@ def judge(ranked: Sequence[int], query: EvaluationQuery, k: int) -> Judgement:
         if item in rest:
             hits += 1
             precision_sum += hits / place
+            gain += 1.0 / math.log2(place + 1)
     return Judgement(
         hit_rate=1.0 if rank else 0.0,
         reciprocal_rank=1.0 / rank if rank else 0.0,
@@ -83,7 +94,15 @@ def judge(ranked: Sequence[int], query: EvaluationQuery, k: int) -> Judgement:
         recall=hits / len(rest),
         precision=hits / k,
         average_precision=precision_sum / min(len(rest), k),
+        rest_ndcg=gain / _best_gain(min(len(rest), k)),
+        any_hit=1.0 if hits else 0.0,
     )
+
+
+@cache
+def _best_gain(hits: int) -> float:
+    """The discounted gain of a list that begins with so many hits."""
+    return sum(1.0 / math.log2(place + 1) for place in range(1, hits + 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,13 +128,79 @@ class Evaluation:
         self, other: Evaluation, measure: str, generator: np.random.Generator, resamples: int = 1_000
     ) -> Interval:
         """The paired difference to `other` on the same queries: better for sure when `low` is above 0."""
-        if self.k != other.k or not np.array_equal(self.session_of, other.session_of):
-            raise ValueError("two evaluations can be paired only over the same queries and the same k")
+        self._refuse_unpaired(other)
         difference = self._column(measure) - other._column(measure)
         return _bootstrap(difference, self.session_of, generator, resamples)
 
+    def intervals(self, generator: np.random.Generator, resamples: int = 1_000) -> dict[str, Interval]:
+        """Every measure with its 95 % interval, all from the same resamples: what one `interval` costs, once."""
+        return _bootstrap_all(self.judgements, self.session_of, generator, resamples)
+
+    def gains_over(
+        self, other: Evaluation, generator: np.random.Generator, resamples: int = 1_000
+    ) -> dict[str, Interval]:
+        """`gain_over` of every measure, all from the same resamples."""
+        self._refuse_unpaired(other)
+        return _bootstrap_all(self.judgements - other.judgements, self.session_of, generator, resamples)
+
+    def where(self, wanted: npt.NDArray[np.bool_]) -> Evaluation:
+        """The same of some of the queries; `wanted` is [queries]."""
+        _, session_of = np.unique(self.session_of[wanted], return_inverse=True)
+        return Evaluation(self.k, self.judgements[wanted], session_of.astype(np.int64))
+
+    def _refuse_unpaired(self, other: Evaluation) -> None:
+        if self.k != other.k or not np.array_equal(self.session_of, other.session_of):
+            raise ValueError("two evaluations can be paired only over the same queries and the same k")
+
     def _column(self, measure: str) -> npt.NDArray[np.float64]:
         return self.judgements[:, Judgement._fields.index(measure)]
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How long lists are, and which items are struck from them; see the module's docstring."""
+
+    k: int = 20
+    dedup: bool = False
+    unseen: bool = False
+
+    def asked(self, queries: Iterable[EvaluationQuery]) -> list[EvaluationQuery]:
+        """The queries that count."""
+        return [query for query in queries if not self.dedup or query.prefix.items[-1:] != (query.target,)]
+
+    def struck(self, query: EvaluationQuery) -> set[int]:
+        """The items that are struck from the answer to a query."""
+        newest = query.prefix.items[-1:]
+        return set(query.prefix.items if self.unseen else newest if self.dedup else ())
+
+    def kept(self, ranked: Iterable[int], query: EvaluationQuery) -> list[int]:
+        """The first `k` entries that are not struck; an item that was there before leaves `NOTHING` in its place."""
+        struck, seen = self.struck(query), set[int]()
+        kept = []
+        for item in [item for item in ranked if item not in struck][: self.k]:
+            kept.append(NOTHING if item in seen else item)
+            seen.add(item)
+        return kept
+
+
+def answers(recommender: Recommender, queries: Sequence[EvaluationQuery], protocol: Protocol) -> npt.NDArray[np.int32]:
+    """The lists of a recommender for queries that count: [queries, k], `NOTHING` where there is no item."""
+    lists = np.full((len(queries), protocol.k), NOTHING, np.int32)
+    for row, query in enumerate(queries):
+        ranked: list[int] = recommender.rank(query.prefix, protocol.k + len(protocol.struck(query))).items.tolist()
+        kept = protocol.kept(ranked, query)
+        lists[row, : len(kept)] = kept
+    return lists
+
+
+def judge_lists(lists: npt.NDArray[np.int32], queries: Sequence[EvaluationQuery]) -> Evaluation:
+    """Judge `answers`; of longer lists give the first columns to judge at a smaller k."""
+    k = lists.shape[1]
+    numbers: dict[str | int, int] = {}
+    session_of = [numbers.setdefault(query.session_key, len(numbers)) for query in queries]
+    rows = [judge(ranked, query, k) for ranked, query in zip(lists.tolist(), queries, strict=True)]
+    judgements = np.array(rows, np.float64).reshape(len(rows), len(Judgement._fields))
+    return Evaluation(k, judgements, np.array(session_of, np.int64))
 
 
 def evaluate(
@@ -126,33 +211,45 @@ def evaluate(
     dedup: bool = False,
     unseen: bool = False,
 ) -> Evaluation:
-    """Ask for a ranking of each query and judge it; queries are taken one by one."""
-    rows: list[Judgement] = []
-    numbers: dict[str | int, int] = {}
-    session_of: list[int] = []
-    for query in queries:
-        newest = query.prefix.items[-1:]
-        if dedup and (query.target,) == newest:
-            continue
-        struck = set(query.prefix.items if unseen else newest if dedup else ())
-        ranked: list[int] = recommender.rank(query.prefix, k + len(struck)).items.tolist()
-        rows.append(judge([item for item in ranked if item not in struck], query, k))
-        session_of.append(numbers.setdefault(query.session_key, len(numbers)))
-    judgements = np.array(rows, np.float64).reshape(len(rows), len(Judgement._fields))
-    return Evaluation(k, judgements, np.array(session_of, np.int64))
+    """Ask for a ranking of each query that counts, and judge it."""
+    protocol = Protocol(k, dedup, unseen)
+    asked = protocol.asked(queries)
+    return judge_lists(answers(recommender, asked, protocol), asked)
 
 
 def _bootstrap(
     values: npt.NDArray[np.float64], session_of: npt.NDArray[np.int64], generator: np.random.Generator, resamples: int
 ) -> Interval:
-    """Ratio of resampled sums to resampled query counts, drawing whole sessions with replacement."""
+    """The interval of one column."""
+    means, low, high = _bounds(values[:, None], session_of, generator, resamples)
+    return Interval(float(means[0]), float(low[0]), float(high[0]))
+
+
+def _bootstrap_all(
+    values: npt.NDArray[np.float64], session_of: npt.NDArray[np.int64], generator: np.random.Generator, resamples: int
+) -> dict[str, Interval]:
+    means, low, high = _bounds(values, session_of, generator, resamples)
+    columns = zip(means.tolist(), low.tolist(), high.tolist(), strict=True)
+    return {name: Interval(*bounds) for name, bounds in zip(Judgement._fields, columns, strict=False)}
+
+
+def _bounds(
+    values: npt.NDArray[np.float64], session_of: npt.NDArray[np.int64], generator: np.random.Generator, resamples: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Means and bounds of every column, drawing whole sessions with replacement: resampled sums by resampled counts.
+
+    `values` is [queries, measures].
+    """
     if not len(values):
-        return Interval(0.0, 0.0, 0.0)
-    sums = np.bincount(session_of, weights=values)  # [sessions]
+        nothing = np.zeros(values.shape[1])
+        return nothing, nothing, nothing
     counts = np.bincount(session_of)  # [sessions]
-    means = np.empty(resamples)
+    sums = np.stack([np.bincount(session_of, weights=column) for column in values.T], axis=1)  # [sessions, measures]
+    summed = np.column_stack([sums, counts])  # so that one product resamples all
+    resampled = np.empty((resamples, values.shape[1]))
     for resample in range(resamples):
-        drawn = generator.integers(len(sums), size=len(sums))
-        means[resample] = sums[drawn].sum() / counts[drawn].sum()
-    low, high = np.percentile(means, (2.5, 97.5))
-    return Interval(float(values.mean()), float(low), float(high))
+        drawn = generator.integers(len(counts), size=len(counts))
+        *sums_drawn, count_drawn = np.bincount(drawn, minlength=len(counts)) @ summed
+        resampled[resample] = np.array(sums_drawn) / count_drawn
+    low, high = np.percentile(resampled, (2.5, 97.5), axis=0)
+    return values.mean(axis=0), low, high

@@ -9,7 +9,17 @@ from typing import Self
 import numpy as np
 import pytest
 
-from domain.evaluation import Evaluation, EvaluationQuery, Judgement, evaluate, judge
+from domain.evaluation import (
+    NOTHING,
+    Evaluation,
+    EvaluationQuery,
+    Judgement,
+    Protocol,
+    answers,
+    evaluate,
+    judge,
+    judge_lists,
+)
 from domain.recommenders.protocol import Ranking, Session
 
 MISS = Judgement(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -39,7 +49,7 @@ def query(*prefix: int, then: tuple[int, ...], key: int = 0) -> EvaluationQuery:
 
 def test_a_target_at_rank_three_has_the_textbook_values() -> None:
     judgement = judge([9, 8, 5, 7], query(1, then=(5,)), 4)
-    assert judgement == Judgement(1.0, 1 / 3, 1 / math.log2(4), 1.0, 1 / 4, 1 / 3)
+    assert judgement == Judgement(1.0, 1 / 3, 1 / math.log2(4), 1.0, 1 / 4, 1 / 3, 1 / math.log2(4), 1.0)
 
 
 def test_the_rest_of_the_session_is_judged_as_a_set() -> None:
@@ -47,6 +57,9 @@ def test_the_rest_of_the_session_is_judged_as_a_set() -> None:
     assert judgement.recall == 2 / 3  # of {4, 5, 6}
     assert judgement.precision == 2 / 4
     assert judgement.average_precision == pytest.approx((1 / 2 + 2 / 3) / 3)
+    best = 1 + 1 / math.log2(3) + 1 / math.log2(4)
+    assert judgement.rest_ndcg == pytest.approx((1 / math.log2(3) + 1 / math.log2(4)) / best)
+    assert judgement.any_hit == 1.0
 
 
 def test_average_precision_cannot_exceed_one_when_the_rest_is_longer_than_the_list() -> None:
@@ -96,7 +109,7 @@ def test_no_queries_have_zero_everywhere() -> None:
 
 
 def outcome_of(hits: list[float], sessions: list[int]) -> Evaluation:
-    return Evaluation(20, np.repeat(np.array(hits)[:, None], 6, axis=1), np.array(sessions, np.int64))
+    return Evaluation(20, np.repeat(np.array(hits)[:, None], len(MISS), axis=1), np.array(sessions, np.int64))
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_more_sessions() -> None:
@@ -125,6 +138,29 @@ def test_a_paired_comparison_sees_what_two_intervals_do_not() -> None:
     gain = ours.gain_over(theirs, "hit_rate", generator)
     assert gain.mean == pytest.approx(10 / 200)
     assert gain.low > 0
+
+
+def test_all_measures_at_once_have_the_means_of_each_and_bounds_around_them() -> None:
+    outcome = outcome_of([0.0, 1.0] * 50, list(range(100)))
+    found = outcome.intervals(np.random.default_rng(3))
+    assert found.keys() == set(Judgement._fields)
+    assert found["hit_rate"] == outcome.interval("hit_rate", np.random.default_rng(3))
+    gains = outcome.gains_over(outcome_of([0.0] * 100, list(range(100))), np.random.default_rng(3))
+    assert gains["precision"] == found["precision"]
+
+
+def test_some_of_the_queries_keep_their_sessions() -> None:
+    outcome = outcome_of([0.0, 1.0, 1.0, 0.0], [0, 0, 4, 2]).where(np.array([False, True, True, True]))
+    assert outcome.session_of.tolist() == [0, 2, 1]
+    assert outcome.mean().hit_rate == 2 / 3
+
+
+def test_the_first_columns_of_lists_are_judged_at_a_smaller_k() -> None:
+    asked = [query(9, then=(3,))]
+    lists = answers(Scripted(1, 2, 2, 3), asked, Protocol(k=5))
+    assert lists.tolist() == [[1, 2, NOTHING, 3, NOTHING]]
+    assert judge_lists(lists, asked).mean().reciprocal_rank == 1 / 4
+    assert judge_lists(lists[:, :3], asked).mean() == MISS
 
 
 def test_evaluations_of_different_queries_cannot_be_paired() -> None:
