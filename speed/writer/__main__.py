@@ -43,13 +43,17 @@ def main() -> int:
 
 
 def connect(settings: KafkaSettings) -> KafkaConsumer:
-    """A member of the writers' group. It commits by hand, and waits for no more bytes than there are."""
+    """A member of the writers' group. It commits by hand, and waits for no more bytes than there are.
+
+    A row of a partition that was just read is not part of the request that the broker holds meanwhile: it waits for
+    the end of that one, so the wait is short (20 ms instead of 100: a click is 15 ms sooner in its slate).
+    """
     return KafkaConsumer(
         bootstrap_servers=settings.bootstrap,
         group_id=f"{settings.topic_prefix}{GROUP}",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=20,
         session_timeout_ms=10_000,
         metadata_max_age_ms=30_000,
     )

@@ -32,6 +32,10 @@ POLL_RECORDS_MAX: Final = 4_000
 """The further behind, the larger the batch, and the more rows of a key become one write."""
 
 POLL_TIMEOUT_MS: Final = 200
+PACE_S: Final = 0.01
+"""A batch begins at least so long after the one before: of a steady trickle, what came meanwhile is one batch, for
+each costs a poll and a round trip to Redis. What comes after a pause waits for nothing."""
+
 COMMIT_PERIOD_S: Final = 0.5
 COMMIT_REFUSALS_MAX: Final = 60
 """Half a minute of commits that Kafka refuses, three times its patience with a silent member: the group does not take
@@ -69,7 +73,7 @@ class FeatureWriter:
         self._finish = finish
         self._assigned = _Assigned()
         self._epoch = ""
-        self._committed_at_s = self._watched_at_s = 0.0
+        self._committed_at_s = self._watched_at_s = self._next_at_s = 0.0
         self._dirty = False
         self._refusals = 0
 
@@ -97,10 +101,12 @@ class FeatureWriter:
 
     def step(self) -> None:
         """One batch."""
+        time.sleep(max(self._next_at_s - time.monotonic(), 0.0))
         polled = self._consumer.poll(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS_MAX)
         if self._assigned.partitions:
             self._resume(self._assigned.take())
         if polled:
+            self._next_at_s = time.monotonic() + PACE_S
             self._take(record for records in polled.values() for record in records)
         if self._dirty and time.monotonic() - self._committed_at_s >= COMMIT_PERIOD_S:
             self._commit()
