@@ -61,6 +61,11 @@ def cut_newest(sessions: DatedSessions) -> TimeCut:
     return TimeCut(at_ms, known, sessions.where(sessions.started_at_ms >= at_ms))
 
 
+def newest_tenth(sessions: DatedSessions) -> DatedSessions:
+    """The newest tenth of two sessions or more, by their start."""
+    return cut_newest(sessions).asked
+
+
 def evaluate_models(sessions: DatedSessions, items_count: int, policy: str = "short_sessions") -> Metrics:
     """HR@20, MRR@20 and NDCG@20 of the session-kNN and its baselines, each with the bounds of its 95 % interval.
 
