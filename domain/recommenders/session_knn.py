@@ -78,10 +78,10 @@ class SessionKnn:
     def __init__(self, index: SessionIndex, policy: SessionKnnPolicy) -> None:
         self.index = index
         self.policy = policy
-        self._postings = kernel.Postings(
+        self.postings = kernel.Postings(
             index.item_offsets, index.item_sessions, index.session_offsets, index.session_items
         )
-        self._weights = _weights_of(index, policy)
+        self.weights = _weights_of(index, policy)
         self._of_thread = threading.local()
 
     @classmethod
@@ -98,7 +98,7 @@ class SessionKnn:
             return empty_ranking()
         items = np.empty(size, np.int32)
         scores = np.empty(size, np.float64)
-        count = kernel.rank_items(query, self._postings, self._weights, self._scratch(), items, scores)
+        count = kernel.rank_items(query, self.postings, self.weights, self.scratch(), items, scores)
         return Ranking(items[:count], scores[:count].astype(np.float32))
 
     def scores(self, session: Session, items: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
@@ -107,7 +107,7 @@ class SessionKnn:
         scores = np.zeros(len(items), np.float64)
         if len(query):
             wanted = np.ascontiguousarray(items, np.int32)
-            kernel.score_wanted(query, self._postings, self._weights, self._scratch(), wanted, scores)
+            kernel.score_wanted(query, self.postings, self.weights, self.scratch(), wanted, scores)
         return scores.astype(np.float32)
 
     def shares(self, session: Session, items: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
@@ -119,7 +119,7 @@ class SessionKnn:
         query = self._query_of(session)
         shares = np.zeros((len(items), len(query)))
         wanted = np.ascontiguousarray(items, np.int32)
-        kernel.share_out(query, self._postings, self._weights, self._scratch(), wanted, shares)
+        kernel.share_out(query, self.postings, self.weights, self.scratch(), wanted, shares)
         return shares
 
     def because(self, session: Session, items: npt.NDArray[np.int32]) -> list[int | None]:
@@ -173,7 +173,8 @@ class SessionKnn:
     def _query_of(self, session: Session) -> npt.NDArray[np.int32]:
         return np.array(session.items[-self.policy.query_items_max :], np.int32)
 
-    def _scratch(self) -> kernel.Scratch:
+    def scratch(self) -> kernel.Scratch:
+        """The working memory of the calling thread."""
         scratch: kernel.Scratch | None = getattr(self._of_thread, "scratch", None)
         if scratch is None:
             scratch = self._of_thread.scratch = self._new_scratch()

@@ -90,7 +90,7 @@ def _sink(scores: Reals, ids: Ids, size: int, score: float, id_: int) -> None:
 
 
 @compiled
-def _offer(scores: Reals, ids: Ids, size: int, score: float, id_: int) -> int:
+def offer(scores: Reals, ids: Ids, size: int, score: float, id_: int) -> int:
     """Keep the best `len(scores)` entries in a heap, the worst at its root; returns the new size."""
     if size == len(scores):
         if size > 0 and _is_worse(scores[0], ids[0], score, id_):
@@ -110,7 +110,7 @@ def _offer(scores: Reals, ids: Ids, size: int, score: float, id_: int) -> int:
 
 
 @compiled
-def _sort_best_first(scores: Reals, ids: Ids, size: int) -> None:
+def sort_best_first(scores: Reals, ids: Ids, size: int) -> None:
     """Heap sort: the worst moves to the end, again and again."""
     for end in range(size - 1, 0, -1):
         score = scores[end]
@@ -121,7 +121,7 @@ def _sort_best_first(scores: Reals, ids: Ids, size: int) -> None:
 
 
 @compiled
-def _find_candidates(query: Ids, postings: Postings, weights: Weights, scratch: Scratch) -> int:
+def find_candidates(query: Ids, postings: Postings, weights: Weights, scratch: Scratch) -> int:
     """Similarity of every session that shares an item with the query; a repeated item counts at its newest place."""
     found = 0
     length = len(query)
@@ -150,7 +150,7 @@ def _find_candidates(query: Ids, postings: Postings, weights: Weights, scratch: 
 
 
 @compiled
-def _keep_neighbours(found: int, weights: Weights, scratch: Scratch) -> int:
+def keep_neighbours(found: int, weights: Weights, scratch: Scratch) -> int:
     """Weigh the candidates and keep the best `neighbours_max` of them, in the order in which they were found."""
     for at in range(found):
         session = scratch.candidates[at]
@@ -160,7 +160,7 @@ def _keep_neighbours(found: int, weights: Weights, scratch: Scratch) -> int:
     size = 0
     for at in range(found):
         session = scratch.candidates[at]
-        size = _offer(scratch.heap_scores, scratch.heap_ids, size, scratch.similarity[session], session)
+        size = offer(scratch.heap_scores, scratch.heap_ids, size, scratch.similarity[session], session)
     worst_score = scratch.heap_scores[0]
     worst_id = scratch.heap_ids[0]
     kept = 0
@@ -175,7 +175,7 @@ def _keep_neighbours(found: int, weights: Weights, scratch: Scratch) -> int:
 
 
 @compiled
-def _place_of_match(item: int, start: int, end: int, session_items: Ids) -> int:
+def place_of_match(item: int, start: int, end: int, session_items: Ids) -> int:
     """The last place of `item` in a session that holds it."""
     place = end - 1
     while place > start and session_items[place] != item:
@@ -194,7 +194,7 @@ def _score_items(query: Ids, neighbours: int, postings: Postings, weights: Weigh
         scratch.last_match[session] = UNSEEN
         start = postings.session_offsets[session]
         end = postings.session_offsets[session + 1]
-        match = _place_of_match(query[len(query) - 1 - position], start, end, postings.session_items)
+        match = place_of_match(query[len(query) - 1 - position], start, end, postings.session_items)
         vote = scratch.similarity[session] * weights.last_match[position]
         for place in range(start, end):
             voted = vote * weights.span[middle + place - match]
@@ -223,8 +223,8 @@ def _credit(query: Ids, bits: np.uint64, voted: float, weights: Weights, shares:
 
 @compiled
 def _vote(query: Ids, postings: Postings, weights: Weights, scratch: Scratch) -> int:
-    found = _find_candidates(query, postings, weights, scratch)
-    neighbours = _keep_neighbours(found, weights, scratch)
+    found = find_candidates(query, postings, weights, scratch)
+    neighbours = keep_neighbours(found, weights, scratch)
     return _score_items(query, neighbours, postings, weights, scratch)
 
 
@@ -238,8 +238,8 @@ def rank_items(query: Ids, postings: Postings, weights: Weights, scratch: Scratc
         score = np.float32(scratch.item_scores[item] * weights.item_score[item])
         scratch.item_scores[item] = 0.0
         if score > 0:
-            size = _offer(scores, items, size, np.float64(score), item)
-    _sort_best_first(scores, items, size)
+            size = offer(scores, items, size, np.float64(score), item)
+    sort_best_first(scores, items, size)
     return size
 
 
@@ -266,8 +266,8 @@ def share_out(query: Ids, postings: Postings, weights: Weights, scratch: Scratch
     """
     for at in range(len(wanted)):
         scratch.slot[wanted[at]] = at
-    found = _find_candidates(query, postings, weights, scratch)
-    neighbours = _keep_neighbours(found, weights, scratch)
+    found = find_candidates(query, postings, weights, scratch)
+    neighbours = keep_neighbours(found, weights, scratch)
     middle = len(weights.span) >> 1
     for at in range(neighbours):
         session = scratch.candidates[at]
@@ -275,7 +275,7 @@ def share_out(query: Ids, postings: Postings, weights: Weights, scratch: Scratch
         scratch.last_match[session] = UNSEEN
         start = postings.session_offsets[session]
         end = postings.session_offsets[session + 1]
-        match = _place_of_match(query[len(query) - 1 - position], start, end, postings.session_items)
+        match = place_of_match(query[len(query) - 1 - position], start, end, postings.session_items)
         vote = scratch.similarity[session] * weights.last_match[position]
         for place in range(start, end):
             slot = scratch.slot[postings.session_items[place]]

@@ -1,0 +1,116 @@
+"""The candidates of a batch of queries and all that is known of them: one row of features a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from batch.ranking.history import History, Ids, Queries
+from batch.ranking.item_facts import ItemFacts
+from batch.ranking.sources import Columns, Features, Source
+from batch.ranking.striking import Struck, first_kept, strike, surplus
+from domain.recommenders.fusion_candidates import own_items, place_candidates
+
+FROM_SOURCE: Final = 50
+FROM_OWN: Final = (15, 25)
+FROM_POPULAR: Final = 12
+CANDIDATES_MAX: Final = 160
+ABSENT: Final = 250.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Candidates [queries, n], -1 where there are no more, and their features [queries, n, features]."""
+
+    candidates: Ids
+    features: Features
+    names: tuple[str, ...]
+
+    def column(self, name: str) -> Features:
+        """One feature [queries, n]."""
+        return self.features[:, :, self.names.index(name)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lineup:
+    """The sources of one history, with the facts of its items; under one rule of what may be answered."""
+
+    sources: Sequence[Source]
+    history: History
+    struck: Struck
+    facts: ItemFacts = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "facts", ItemFacts(self.history))
+
+    @property
+    def items_count(self) -> int:
+        """Size of the vocabulary."""
+        return self.history.items_count
+
+    def top(self, source: Source, queries: Queries, k: int) -> Ids:
+        """The first `k` answers of one source that are not struck [queries, k]."""
+        lists = source.top(queries, k + surplus(self.struck))
+        return first_kept(lists, queries, self.struck, self.items_count, k)
+
+    def table(self, queries: Queries) -> Table:
+        """The union of the sources' answers, the visitor's own items and what is popular, with features."""
+        candidates = self._candidates(queries)
+        columns: Columns = {}
+        valid = candidates >= 0
+        for source in self.sources:
+            judged = source.columns(queries, candidates)
+            judged[f"{source.name}_rank"] = _ranks(judged[f"{source.name}_score"], valid)
+            columns |= judged
+        columns |= self.facts.columns(candidates)
+        columns |= self._of_visitor(queries, candidates)
+        stacked = np.empty((*candidates.shape, len(columns)), np.float32)
+        for at, values in enumerate(columns.values()):
+            stacked[:, :, at] = values
+        return Table(candidates, stacked, tuple(columns))
+
+    def _candidates(self, queries: Queries) -> Ids:
+        lists = [self.top(source, queries, FROM_SOURCE) for source in self.sources]
+        own = own_items(queries.offsets, queries.items, self.items_count, *FROM_OWN)
+        popular = [self.facts.popular(name, FROM_POPULAR + surplus(self.struck)) for name in ("newest", "new")]
+        lists += [strike(own, queries, self.struck, self.items_count)]
+        for items in popular:
+            everywhere = np.repeat(items[None], len(queries), 0)
+            lists.append(first_kept(everywhere, queries, self.struck, self.items_count, FROM_POPULAR))
+        return _distinct(np.concatenate(lists, axis=1))
+
+    def _of_visitor(self, queries: Queries, candidates: Ids) -> Columns:
+        places = place_candidates(queries.offsets, queries.items, candidates, self.items_count, ABSENT)
+        lengths = queries.lengths.astype(np.float32)
+        newest = np.maximum(queries.current, 0)
+        distinct = (places[:, :, 1] > 0).sum(axis=1) / np.maximum(np.minimum(lengths, FROM_OWN[0]), 1)
+        shape = candidates.shape
+        return {
+            "own_place": places[:, :, 0],
+            "own_count": places[:, :, 1],
+            "own_place_before": places[:, :, 2],
+            "own_share": places[:, :, 1] / np.maximum(lengths, np.float32(1))[:, None],
+            "query_length": np.broadcast_to(lengths[:, None], shape),
+            "query_variety": np.broadcast_to(distinct[:, None], shape),
+            "query_newest_seen": np.broadcast_to(self.facts.facts["seen"][newest][:, None], shape),
+            "query_newest_last": np.broadcast_to(self.facts.facts["last"][newest][:, None], shape),
+        }
+
+
+def _distinct(lists: Ids) -> Ids:
+    """Each item once a row, in the order of ids; as many columns as needed, at least one, at most CANDIDATES_MAX."""
+    ordered = np.sort(lists, axis=1)
+    ordered[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = -1
+    ordered = -np.sort(-ordered, axis=1)
+    width = int((ordered >= 0).sum(axis=1).max(initial=1))
+    return np.ascontiguousarray(ordered[:, : max(width, 1)])
+
+
+def _ranks(scores: Features, valid: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Features:
+    order = np.argsort(np.where(valid, -scores, np.inf), axis=1, kind="stable")
+    ranks = np.empty(scores.shape, np.float32)
+    np.put_along_axis(ranks, order, np.broadcast_to(np.arange(scores.shape[1], dtype=np.float32), scores.shape), axis=1)
+    return ranks

@@ -1,0 +1,135 @@
+"""Which way of ranking the candidates is the best: trees, a weighted sum, or one source alone?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+import numpy as np
+
+from batch.ranking.candidates import Lineup, Table
+from batch.ranking.history import Ids, Queries, Questions
+from batch.ranking.linear import LinearFusion, features_of, fit_linear
+from batch.ranking.lineup import Choice
+from batch.ranking.measures import by_question, measure, scores_of
+from batch.ranking.ranker import GROWTH, Examples, K, RankerPolicy, best_of, fit, judge_by_halves
+from batch.ranking.striking import AllowCurrent, Struck, first_kept
+from domain.recommenders.tree_ensemble import TreeEnsemble
+
+TABLED_AT_ONCE: Final = 2048
+QUESTIONS_FOR_TREES: Final = 300
+"""Below so many questions with their answer among the candidates no trees are grown."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fusion:
+    """How candidates are ranked, with the figures that chose it."""
+
+    by: str  # "trees", "linear" or the name of a source
+    struck: Struck
+    ensemble: TreeEnsemble | None = None
+    linear: LinearFusion | None = None
+    trees: int = 0
+    told: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What was decided."""
+        return {"by": self.by, "struck": self.struck, "trees": self.trees}
+
+    def answer(self, lineup: Lineup, queries: Queries, k: int) -> Ids:
+        """The best `k` items of each query [queries, k], -1 where there are no more."""
+        for source in lineup.sources:
+            if source.name == self.by:
+                ranked = lineup.top(source, queries, k + 1)
+                return first_kept(ranked, queries, self.struck, lineup.items_count, k)
+        table = lineup.table(queries)
+        valid = table.candidates >= 0
+        scores = self._scores(table, valid)
+        offsets = np.concatenate(([0], np.cumsum(valid.sum(axis=1)))).astype(np.int64)
+        ranked = best_of(offsets, table.candidates[valid], scores, k + 1)
+        return first_kept(ranked, queries, self.struck, lineup.items_count, k)
+
+    def _scores(
+        self, table: Table, valid: np.ndarray[Any, np.dtype[np.bool_]]
+    ) -> np.ndarray[Any, np.dtype[np.float64]]:
+        rows = table.features[valid]
+        if self.ensemble is not None:
+            return self.ensemble.scores(rows)
+        if self.linear is None:
+            raise ValueError(f"nothing ranks by {self.by!r}")
+        return self.linear.scores(rows, table.names)
+
+
+def learn_fusion(lineup: Lineup, choice: Choice, allowed: AllowCurrent) -> Fusion:
+    """Compare all ways on the questions of the slice and fit the best one on all of them."""
+    if not choice.can_judge:
+        return _untrained(lineup, choice.struck)
+    with choice.budget.step("features"):
+        examples = examples_of(lineup, choice.questions)
+    told: dict[str, Any] = {
+        "candidates": round(len(examples.items) / len(choice.questions), 1),
+        "reachable": round(float(examples.can_teach.mean()), 4),
+    }
+    policy = RankerPolicy(seed=choice.seed)
+    with choice.budget.step("ranker"):
+        linear = fit_linear(examples)
+        if "fusion" in choice.manifest:
+            given = choice.manifest["fusion"]
+            by, struck, trees = str(given["by"]), cast(Struck, given["struck"]), int(given["trees"])
+        else:
+            by, struck, trees = _decide(lineup, choice, examples, linear, allowed, policy, told)
+        ensemble = fit(examples, policy, trees) if by == "trees" else None
+    choice.tell(f"ranked by {by}, struck: {struck}: {told}")
+    return Fusion(by, struck, ensemble, linear, trees if by == "trees" else 0, told)
+
+
+def examples_of(lineup: Lineup, questions: Questions) -> Examples:
+    """The candidates of all questions with their features, table by table."""
+    tables = [
+        lineup.table(questions.queries.between(first, min(first + TABLED_AT_ONCE, len(questions))))
+        for first in range(0, len(questions), TABLED_AT_ONCE)
+    ]
+    return Examples.of(tables, questions)
+
+
+def _decide(
+    lineup: Lineup,
+    choice: Choice,
+    examples: Examples,
+    linear: LinearFusion,
+    allowed: AllowCurrent,
+    policy: RankerPolicy,
+    told: dict[str, Any],
+) -> tuple[str, Struck, int]:
+    """Which way is best on the questions, by trees that had not seen them; adds the figures to `told`."""
+    questions = choice.questions
+    answers = {each.name: lineup.top(each, questions.queries, K) for each in lineup.sources}
+    answers["linear"] = examples.ranked(linear.scores(examples.rows, examples.names))
+    trees = 0
+    if examples.can_teach.sum() >= QUESTIONS_FOR_TREES:
+        judged = judge_by_halves(examples, policy)
+        trees = round(judged.trees * GROWTH)
+        answers["trees"] = judged.ranked
+        told["by_trees"] = judged.by_trees
+    figures = {name: measure(ranked, questions) for name, ranked in answers.items()}
+    told |= {name: [round(value, 4) for value in measured] for name, measured in figures.items()}
+    by = max(figures, key=lambda name: figures[name].score)
+    return by, struck_by_validation(answers[by], questions, choice.struck, lineup.items_count, allowed), trees
+
+
+def struck_by_validation(answers: Ids, questions: Questions, struck: Struck, items_count: int, allowed: str) -> Struck:
+    """Under `auto`: whether answers without the current item are better than with it."""
+    if allowed != "auto" or struck != "nothing":
+        return struck
+    without = first_kept(answers, questions.queries, "current", items_count, answers.shape[1])
+    gain = scores_of(by_question(answers, questions)) - scores_of(by_question(without, questions))
+    return "nothing" if gain.mean() > 0 else "current"
+
+
+def _untrained(lineup: Lineup, struck: Struck) -> Fusion:
+    """Equal weights for all sources: there is nothing to choose by."""
+    empty = Queries(np.zeros(2, np.int64), np.empty(0, np.int32), np.full(1, -1, np.int32))
+    names = lineup.table(empty).names
+    linear = LinearFusion(tuple((name, 1.0) for name in features_of(names)))
+    return Fusion("linear", struck, None, linear, 0, {})

@@ -1,0 +1,127 @@
+"""The interactions of a log by session, and the questions that can be asked of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.recommenders.session_log import SessionLog
+
+Ids = npt.NDArray[np.int32]
+Offsets = npt.NDArray[np.int64]
+
+PREFIX_MAX = 200
+"""Of a longer history only its newest items are asked about, as the files of questions have it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """Interactions by session, oldest first in each; sessions by their last instant, of equal ones as in the file."""
+
+    offsets: Offsets  # [sessions + 1]
+    items: Ids  # [interactions], dense ids
+    at_ms: npt.NDArray[np.int64]  # [interactions]; places in the file when it has no timestamps
+    items_count: int
+    is_dated: bool  # whether `at_ms` are instants
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def span_days(self) -> float:
+        """Days from the first to the last interaction, above 0."""
+        return max(float(self.at_ms.max() - self.at_ms.min()) / 86_400_000, 1e-6) if len(self.at_ms) else 1.0
+
+    @property
+    def log(self) -> SessionLog:
+        """The same for those who only need the end of each session."""
+        return SessionLog(self.offsets, self.items, self.at_ms[self.offsets[1:] - 1])
+
+    @classmethod
+    def of(
+        cls,
+        sessions: npt.NDArray[np.int64],
+        items: Ids,
+        at_ms: npt.NDArray[np.int64],
+        items_count: int,
+        is_dated: bool = True,
+    ) -> Self:
+        """From rows in any order, of numbered sessions; rows of one session and instant stay in their order."""
+        order = np.lexsort((at_ms, sessions))
+        sessions, items, at_ms = sessions[order], items[order], at_ms[order]
+        starts = np.flatnonzero(np.concatenate(([True], sessions[1:] != sessions[:-1]))) if len(items) else order
+        lengths = np.diff(np.concatenate((starts, [len(items)])))
+        by_end = np.argsort(at_ms[starts + lengths - 1], kind="stable") if len(items) else starts
+        offsets = np.concatenate(([0], np.cumsum(lengths[by_end]))).astype(np.int64)
+        places = np.repeat(starts[by_end] - offsets[:-1], lengths[by_end]) + np.arange(len(items))
+        return cls(offsets, items[places].astype(np.int32), at_ms[places], items_count, is_dated)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queries:
+    """Prefixes to answer: query `q` knows `items[offsets[q]:offsets[q + 1]]`, oldest first, known items only."""
+
+    offsets: Offsets
+    items: Ids
+    current: Ids  # [queries], the newest item; -1 when there is none or it is unknown
+
+    def __len__(self) -> int:
+        return len(self.current)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """[queries], how many items are known."""
+        return np.diff(self.offsets)
+
+    def part(self, chosen: npt.NDArray[np.int64]) -> Queries:
+        """The queries of these numbers, in this order."""
+        offsets, places = gather(self.offsets, chosen)
+        return Queries(offsets, self.items[places], self.current[chosen])
+
+    def between(self, first: int, last: int) -> Queries:
+        """The queries `first` to `last`, without a copy of their items."""
+        start, end = self.offsets[first], self.offsets[last]
+        return Queries(self.offsets[first : last + 1] - start, self.items[start:end], self.current[first:last])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Questions:
+    """Queries with what came next: one item, or all items of a basket."""
+
+    queries: Queries
+    relevant_offsets: Offsets  # [queries + 1]
+    relevant: Ids
+    owners: npt.NDArray[np.int64]  # [queries], the session; questions of one owner are not independent
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def part(self, chosen: npt.NDArray[np.int64]) -> Questions:
+        """The questions of these numbers, in this order."""
+        offsets, places = gather(self.relevant_offsets, chosen)
+        return Questions(self.queries.part(chosen), offsets, self.relevant[places], self.owners[chosen])
+
+    def sample(self, questions_max: int, generator: np.random.Generator) -> Questions:
+        """All questions of owners drawn until there are about so many."""
+        if len(self) <= questions_max:
+            return self
+        owners, owner_of, counts = np.unique(self.owners, return_inverse=True, return_counts=True)
+        order = generator.permutation(len(owners))
+        drawn = np.zeros(len(owners), bool)
+        drawn[order[: max(1, int(np.searchsorted(np.cumsum(counts[order]), questions_max)))]] = True
+        return self.part(np.flatnonzero(drawn[owner_of]))
+
+    @property
+    def first_relevant(self) -> Ids:
+        """[queries], the next item, of a basket its first."""
+        return self.relevant[self.relevant_offsets[:-1]]
+
+
+def gather(offsets: Offsets, chosen: npt.NDArray[np.int64]) -> tuple[Offsets, npt.NDArray[np.int64]]:
+    """Offsets of the chosen rows, and the places of their entries."""
+    lengths = np.diff(offsets)[chosen]
+    new = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    return new, np.repeat(offsets[chosen] - new[:-1], lengths) + np.arange(new[-1])

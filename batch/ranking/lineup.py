@@ -1,0 +1,169 @@
+"""Which models there are, tuned on a slice and built again on everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+import numpy as np
+
+from batch.ranking.budget import Budget
+from batch.ranking.history import History, Questions
+from batch.ranking.search import Found
+from batch.ranking.sources import CovisitationSource, KnnSource, NeuralSource, PlainSource, Source
+from batch.ranking.striking import Struck
+from batch.ranking.tuning import build_covisitation, tune_covisitation, tune_knn
+from domain.recommenders.covisitation import CovisitationPolicy
+from domain.recommenders.popularity import Popularity
+from domain.recommenders.sequential_rules import SequentialRules
+from domain.recommenders.session_knn import SessionKnn
+from domain.recommenders.session_knn_policy import LONG_HISTORIES, SessionKnnPolicy
+
+if TYPE_CHECKING:
+    from batch.training.neural.contract import NeuralPolicy
+
+Tell = Callable[[str], None]
+Manifest = Mapping[str, Any]
+
+ENCODERS: Final = {"gru4rec": "gru", "sasrec": "sasrec", "bert4rec": "bert4rec"}
+BASELINES: Final = ("popularity", "rules")
+AUTO: Final = ("vstan", "covisitation", "gru4rec")
+
+SHARE_KNN: Final = 0.08
+SHARE_COVISITATION: Final = 0.04
+SHARE_NEURAL: Final = 0.30
+SHARE_REFIT: Final = 0.4
+"""Of the whole time, for tuning and for the training before the cut; of what is left, for the training after it."""
+TUNING_S_MAX: Final = 150.0
+TUNED_ON: Final = 4_000
+LONG: Final = 20
+"""Sessions with a mean length above this are histories."""
+JUDGING_LEAST: Final = 50
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """One model as the slice chose it: the source built before the cut, and how to build it on everything.
+
+    `rebuild` also returns what it adds to `manifest`, from which the same source is built again.
+    """
+
+    name: str
+    source: Source
+    rebuild: Callable[[History], tuple[Source, dict[str, Any]]]
+    manifest: dict[str, Any]
+    told: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """What models are chosen by: a slice and time, or the manifest of an earlier run."""
+
+    known: History
+    questions: Questions
+    struck: Struck
+    budget: Budget
+    seed: int
+    tell: Tell
+    manifest: Manifest
+
+    @property
+    def can_judge(self) -> bool:
+        """Whether there are enough questions to tell one policy from another."""
+        return len(self.questions) >= JUDGING_LEAST
+
+
+def choose(name: str, choice: Choice) -> Chosen:
+    """Tune and build one model by its name."""
+    with choice.budget.step(name):
+        if name in BASELINES:
+            return _baseline(name, choice)
+        if name in ENCODERS:
+            return _neural(name, choice)
+        return _knn(choice) if name == "vstan" else _covisitation(choice)
+
+
+def _baseline(name: str, choice: Choice) -> Chosen:
+    def build(history: History) -> tuple[Source, dict[str, Any]]:
+        if name == "rules":
+            return PlainSource(SequentialRules.build(history.log, history.items_count), name), {}
+        return PlainSource(Popularity(np.bincount(history.items, minlength=history.items_count)), name), {}
+
+    return Chosen(name, build(choice.known)[0], build, {}, {})
+
+
+def _knn(choice: Choice) -> Chosen:
+    policy, told = _knn_default(choice.known), {}
+    if "vstan" in choice.manifest:
+        policy = SessionKnnPolicy(**choice.manifest["vstan"])
+    elif choice.can_judge:
+        seconds = min(choice.budget.total_s * SHARE_KNN, TUNING_S_MAX)
+        generator = np.random.default_rng(choice.seed)
+        sample = choice.questions.sample(TUNED_ON, generator)
+        found = tune_knn(choice.known, sample, choice.struck, seconds_max=seconds, generator=generator)
+        policy, told = found.policy, _searched(found)
+    choice.tell(f"vstan: {told} {policy}")
+
+    def build(history: History) -> tuple[Source, dict[str, Any]]:
+        return KnnSource(SessionKnn.build(history.log, history.items_count, policy)), {}
+
+    return Chosen("vstan", build(choice.known)[0], build, asdict(policy), told)
+
+
+def _knn_default(history: History) -> SessionKnnPolicy:
+    is_long = len(history.items) > LONG * max(len(history), 1)
+    return LONG_HISTORIES if is_long else replace(SessionKnnPolicy(), recency_decay_days=history.span_days)
+
+
+def _covisitation(choice: Choice) -> Chosen:
+    policy, told = CovisitationPolicy(recency_decay_days=choice.known.span_days), {}
+    if "covisitation" in choice.manifest:
+        policy = CovisitationPolicy(**choice.manifest["covisitation"])
+    elif choice.can_judge:
+        seconds = min(choice.budget.total_s * SHARE_COVISITATION, TUNING_S_MAX)
+        generator = np.random.default_rng(choice.seed)
+        sample = choice.questions.sample(TUNED_ON, generator)
+        found = tune_covisitation(choice.known, sample, choice.struck, seconds_max=seconds, generator=generator)
+        policy, told = found.policy, _searched(found)
+    choice.tell(f"covisitation: {told} {policy}")
+
+    def build(history: History) -> tuple[Source, dict[str, Any]]:
+        return CovisitationSource(build_covisitation(history, policy)), {}
+
+    return Chosen("covisitation", build(choice.known)[0], build, asdict(policy), told)
+
+
+def _searched(found: Found[Any]) -> dict[str, Any]:
+    return {"trials": found.trials, "score": round(found.score, 4), "complete": found.is_complete}
+
+
+def _neural(name: str, choice: Choice) -> Chosen:
+    from batch.training.neural.contract import NeuralPolicy, NextClicks
+    from batch.training.neural.train import continue_on, policy_to_continue, train
+
+    given = choice.manifest.get(name)
+    policy = NeuralPolicy(**given["policy"]) if given else _neural_policy(name, choice)
+    minutes = None if given else choice.budget.total_s * SHARE_NEURAL / 60
+    validation = None
+    if choice.can_judge:
+        queries = choice.questions.queries
+        targets = choice.questions.first_relevant.astype(np.int64)
+        validation = NextClicks(queries.offsets, queries.items, targets, choice.struck)
+    done = train(choice.known.log, choice.known.items_count, policy, validation, minutes, choice.tell)
+
+    def build(history: History) -> tuple[Source, dict[str, Any]]:
+        going_on = NeuralPolicy(**given["refit"]) if given else policy_to_continue(done.policy)
+        left = None if given else max(choice.budget.left_s * SHARE_REFIT / 60, 0.05)
+        refitted = continue_on(done.model, history.log, going_on, None, left, choice.tell)
+        return NeuralSource(refitted.model, name), {"refit": asdict(refitted.policy)}
+
+    told = {"epochs": done.epochs_done, "clicks_per_second": round(done.clicks_per_second), "metrics": done.metrics}
+    return Chosen(name, NeuralSource(done.model, name), build, {"policy": asdict(done.policy)}, told)
+
+
+def _neural_policy(name: str, choice: Choice) -> NeuralPolicy:
+    from batch.training.neural.contract import NeuralPolicy
+
+    encoder = cast(Literal["gru", "sasrec", "bert4rec"], ENCODERS[name])
+    return NeuralPolicy(encoder=encoder, seed=choice.seed)

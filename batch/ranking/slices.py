@@ -1,0 +1,91 @@
+"""The validation slice: the newest part of a log, asked of what was known before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from batch.ranking.history import PREFIX_MAX, History, Queries, Questions
+
+QUESTIONS_WANTED: Final = 20_000
+SHARE_LEAST: Final = 0.03
+SHARE_MOST: Final = 0.10
+BASKET_SHARE: Final = 0.5
+CROSSING_SHARE: Final = 0.2
+"""When fewer questions than this come from sessions across the cut, these are left out: later sessions are new ones."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """What was known before the cut, and what is asked after it. Nothing of the second is in the first."""
+
+    known: History
+    questions: Questions
+    cut_at_ms: int
+    has_baskets: bool
+
+
+def is_of_baskets(history: History) -> bool:
+    """Whether most steps within a session take no time: then what is asked for is a set, not one next item."""
+    if not history.is_dated or len(history.items) < 2:
+        return False
+    inside = np.ones(len(history.items) - 1, bool)
+    inside[history.offsets[1:-1] - 1] = False
+    together = history.at_ms[1:] == history.at_ms[:-1]
+    return bool(inside.any()) and float(together[inside].mean()) >= BASKET_SHARE
+
+
+def validation_slice(history: History, share: float | None = None) -> Slice:
+    """Cut at the instant after which lies `share` of the interactions (chosen by the size of the log when None)."""
+    share = share or float(np.clip(QUESTIONS_WANTED / max(len(history.items), 1), SHARE_LEAST, SHARE_MOST))
+    cut_at_ms = int(np.quantile(history.at_ms, 1 - share, method="higher")) if len(history.items) else 0
+    has_baskets = is_of_baskets(history)
+    return Slice(_before(history, cut_at_ms), _after(history, cut_at_ms, has_baskets), cut_at_ms, has_baskets)
+
+
+def _before(history: History, cut_at_ms: int) -> History:
+    kept = history.at_ms < cut_at_ms
+    sessions = np.repeat(np.arange(len(history)), np.diff(history.offsets))
+    return History.of(sessions[kept], history.items[kept], history.at_ms[kept], history.items_count, history.is_dated)
+
+
+def _after(history: History, cut_at_ms: int, has_baskets: bool) -> Questions:
+    sessions = np.repeat(np.arange(len(history)), np.diff(history.offsets))
+    starts = history.offsets[:-1][sessions]
+    places = np.arange(len(history.items))
+    asked = (history.at_ms >= cut_at_ms) & (places > starts)
+    if has_baskets:
+        asked[1:] &= history.at_ms[1:] != history.at_ms[:-1]
+    first_at_ms = history.at_ms[history.offsets[:-1]]
+    crossing = (first_at_ms < cut_at_ms)[sessions]
+    chosen = np.flatnonzero(asked & ~crossing)
+    if len(chosen) < (1 - CROSSING_SHARE) * asked.sum():
+        chosen = np.flatnonzero(asked)
+    return _questions_at(history, chosen, sessions, has_baskets)
+
+
+def _questions_at(
+    history: History, chosen: npt.NDArray[np.int64], sessions: npt.NDArray[np.int64], has_baskets: bool
+) -> Questions:
+    """Ask for what stands at the chosen places, knowing what stands before them in their sessions."""
+    first = np.maximum(history.offsets[:-1][sessions[chosen]], chosen - PREFIX_MAX)
+    offsets, places = _ranges(first, chosen)
+    queries = Queries(offsets, history.items[places], history.items[chosen - 1])
+    last = chosen + 1
+    if has_baskets:
+        changes = np.concatenate((np.flatnonzero(np.diff(history.at_ms) != 0) + 1, [len(history.items)]))
+        next_change = changes[np.searchsorted(changes, chosen, side="right")]
+        last = np.minimum(next_change, history.offsets[1:][sessions[chosen]])
+    relevant_offsets, relevant_places = _ranges(chosen, last)
+    return Questions(queries, relevant_offsets, history.items[relevant_places], sessions[chosen])
+
+
+def _ranges(
+    first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    lengths = last - first
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    return offsets, np.repeat(first - offsets[:-1], lengths) + np.arange(offsets[-1])

@@ -1,0 +1,23 @@
+"""Batches of queries over a few threads: the kernels hold no interpreter lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from batch.ranking.history import Queries
+
+THREADS: Final = 2
+QUERIES_AT_ONCE: Final = 512
+
+T = TypeVar("T")
+
+_POOL: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="ranking")
+"""One pool for the process: the recommenders keep working memory for each thread that ever asked them."""
+
+
+def in_parts(work: Callable[[Queries, slice], T], queries: Queries, at_once: int = QUERIES_AT_ONCE) -> list[T]:
+    """`work` for one part of the queries after the other, in their order; at least one part."""
+    parts = [slice(first, min(first + at_once, len(queries))) for first in range(0, len(queries), at_once)]
+    return list(_POOL.map(lambda part: work(queries.between(part.start, part.stop), part), parts or [slice(0, 0)]))

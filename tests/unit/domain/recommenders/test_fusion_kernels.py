@@ -1,0 +1,68 @@
+"""What the batch kernels of the fusion read must be what the models say one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from domain.recommenders.fusion_candidates import left_aligned, own_items, place_candidates, strike_seen
+from domain.recommenders.fusion_neighbours import BY_CANDIDATE, rank_all, read_neighbours
+from domain.recommenders.protocol import Session
+from domain.recommenders.session_knn import DAY_MS, SessionKnn
+from domain.recommenders.session_knn_policy import SessionKnnPolicy
+from domain.recommenders.session_log import SessionLog
+
+ITEMS = 40
+
+
+def queries(*prefixes: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    offsets = np.cumsum([0, *(len(prefix) for prefix in prefixes)]).astype(np.int64)
+    return offsets, np.array([item for prefix in prefixes for item in prefix], np.int32)
+
+
+def some_knn(neighbours_max: int) -> SessionKnn:
+    generator = np.random.default_rng(3)
+    sessions = [(int(generator.integers(30)) * DAY_MS, generator.integers(0, ITEMS, 6).tolist()) for _ in range(200)]
+    return SessionKnn.build(SessionLog.of(sessions), ITEMS, SessionKnnPolicy(neighbours_max=neighbours_max))
+
+
+def test_a_batch_is_ranked_as_each_query_is() -> None:
+    knn = some_knn(50)
+    prefixes = [[3, 9, 11], [5], [], [7, 7, 2]]
+    best = rank_all(knn, *queries(*prefixes), 12)
+    for prefix, ranked in zip(prefixes, best, strict=True):
+        expected = knn.rank(Session(tuple(prefix)), 12).items.tolist()
+        assert ranked[ranked >= 0].tolist() == expected
+
+
+def test_the_score_that_is_read_is_the_score_of_the_model() -> None:
+    knn = some_knn(50)
+    candidates = np.arange(ITEMS, dtype=np.int32)[None].repeat(2, 0)
+    candidates[:, 5] = -1
+    found, of_query = read_neighbours(knn, *queries([3, 9, 11], [5]), candidates)
+    for number, prefix in enumerate(([3, 9, 11], [5])):
+        expected = knn.scores(Session(tuple(prefix)), np.arange(ITEMS, dtype=np.int32))
+        expected[5] = 0
+        np.testing.assert_allclose(found[number, :, 0], expected, rtol=1e-5)
+    assert (of_query[:, 1] <= 50).all()
+    closest, score, highest = (found[:, :, BY_CANDIDATE.index(name)] for name in ("closest", "score", "highest"))
+    assert (closest <= score * 1.0001).all()
+    assert (highest <= score * 1.0001).all()
+    assert closest.sum() < score.sum()
+    assert knn.rank(Session((3,)), 5).items.tolist() == some_knn(50).rank(Session((3,)), 5).items.tolist()
+
+
+def test_own_items_are_the_newest_and_the_repeated_ones() -> None:
+    own = own_items(*queries([1, 2, 1, 3, 2, 1], [], [4]), ITEMS, 2, 2)
+    assert own.tolist() == [[1, 2, 1, 2], [-1, -1, -1, -1], [4, -1, -1, -1]]
+
+
+def test_candidates_are_placed_by_their_newest_occurrence() -> None:
+    placed = place_candidates(*queries([1, 2, 1, 3]), np.array([[1, 3, 9, -1]], np.int32), ITEMS, 250.0)
+    assert placed[0, :3].tolist() == [[1, 2, 3], [0, 1, 250], [250, 0, 250]]
+
+
+def test_what_was_seen_is_struck_from_its_own_query_only() -> None:
+    lists = np.array([[1, 2, 3], [1, 2, 3]], np.int32)
+    strike_seen(lists, *queries([1, 3], [2]), ITEMS)
+    assert lists.tolist() == [[-1, 2, -1], [1, -1, 3]]
+    assert left_aligned(lists, 2).tolist() == [[2, -1], [1, 3]]
