@@ -91,6 +91,14 @@ def parity(settings: Settings, options: argparse.Namespace) -> int:
     return 1 if found.mismatches else 0
 
 
+def models(settings: Settings, options: argparse.Namespace) -> int:
+    """Show the versions of the model, or serve another one."""
+    from batch.registry.commands import run
+
+    _tell(run(settings, options))
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     root = argparse.ArgumentParser(prog="python -m batch", description=__doc__)
@@ -109,6 +117,7 @@ def parser() -> argparse.ArgumentParser:
     lakes = commands.add_parser("lake", help="look at the lake")
     lakes.add_argument("action", choices=["status"])
     commands.add_parser("daily", add_help=False, help="recompute and publish all up to the newest closed bucket")
+    _add_models(commands.add_parser("models", help="list, show, promote and roll back the models"))
     comparing = commands.add_parser("parity", help="compare what the stores say with a recomputation from the log")
     comparing.add_argument("--sample", type=int, default=200, metavar="N", help="visitors and items to compare (200)")
     comparing.add_argument("--all", action="store_true", help="every visitor and item")
@@ -116,6 +125,16 @@ def parser() -> argparse.ArgumentParser:
     comparing.add_argument("--settle", type=_seconds, default=30.0, metavar="S", help="wait so long for a row (30)")
     comparing.add_argument("--every", type=_seconds, metavar="S", help="for ever, as a gauge; 0: be there and idle")
     return root
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="every version, the newest first, and which one is served")
+    shown = actions.add_parser("show", help="all that is known of a version")
+    promoted = actions.add_parser("promote", help="serve a version, whatever the gate said of it")
+    for action in (shown, promoted):
+        action.add_argument("version", metavar="VERSION", help="as `list` shows it, or: current, previous, candidate")
+    actions.add_parser("rollback", help="serve again what was served before")
 
 
 def _seconds(text: str) -> float:
@@ -136,6 +155,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "archive": archive,
     "import": import_history,
     "lake": lake,
+    "models": models,
     "parity": parity,
 }
 

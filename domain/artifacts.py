@@ -14,12 +14,15 @@ import msgspec
 
 from domain.features import AGGREGATED, JOIN_KEYS, batch_view_columns, session_view_columns, stream_view_columns
 from domain.manifests import (
+    COVERED,
     CURRENT,
     MANIFEST,
     BrokenArtifact,
     Manifest,
+    cover,
     current_version,
     point_to,
+    previous_version,
     published_cutoff_ms,
     read_manifest,
     write_manifest,
@@ -29,15 +32,18 @@ from domain.recommenders.session_knn import SessionKnn
 from domain.recommenders.vocabulary import Vocabulary
 
 __all__ = [
+    "COVERED",
     "CURRENT",
     "MANIFEST",
     "Artifact",
     "BrokenArtifact",
     "Manifest",
     "catalogue_fingerprint",
+    "cover",
     "current_version",
     "digest_of",
     "point_to",
+    "previous_version",
     "published_cutoff_ms",
     "read_manifest",
     "write_manifest",

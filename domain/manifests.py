@@ -1,7 +1,9 @@
 """Which artifact is published, and what its manifest says. Without the models themselves, so the speed job can ask too.
 
 An artifact is a folder named after its version; `manifest.json` is written last, and it never changes. `current`,
-beside the folders, names the version that is served; whoever publishes replaces that one file.
+beside the folders, names the version that is served, and below it the one that was served before; whoever promotes
+replaces that one file. `covered` tells up to which cutoff the rows of the batch views are published: a newer one than
+the current artifact's when the artifact of that run was refused.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from schemas.errors import ConsistencyError
 
 MANIFEST: Final = "manifest.json"
 CURRENT: Final = "current"
+COVERED: Final = "covered"
 
 
 class BrokenArtifact(ConsistencyError):
@@ -54,27 +57,52 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def current_version(artifacts_dir: Path) -> str | None:
-    """The version that is published, None before the first one."""
-    try:
-        return (artifacts_dir / CURRENT).read_text().strip() or None
-    except FileNotFoundError:
-        return None
+    """The version that is served, None before the first one."""
+    return next(iter(_pointer(artifacts_dir)), None)
+
+
+def previous_version(artifacts_dir: Path) -> str | None:
+    """The version that was served before the current one, None when there was none."""
+    return next(iter(_pointer(artifacts_dir)[1:]), None)
 
 
 def point_to(artifacts_dir: Path, version: str) -> None:
-    """Publish a version: readers see the old name or the new one, never anything else."""
-    waiting = artifacts_dir / f"{CURRENT}.{os.getpid()}"
-    waiting.write_text(f"{version}\n")
-    waiting.replace(artifacts_dir / CURRENT)
+    """Serve a version: readers see the old name or the new one, never anything else."""
+    before = [named for named in _pointer(artifacts_dir) if named != version]
+    _replace(artifacts_dir / CURRENT, "".join(f"{named}\n" for named in (version, *before[:1])))
+
+
+def cover(artifacts_dir: Path, cutoff_ms: int) -> None:
+    """Tell that the rows of the batch views are published up to this cutoff."""
+    artifacts_dir.mkdir(parents=True, exist_ok=True)
+    _replace(artifacts_dir / COVERED, f"{cutoff_ms}\n")
 
 
 def published_cutoff_ms(artifacts_dir: Path) -> int | None:
     """The cutoff up to which the batch layer has published, in epoch milliseconds; None before its first run.
 
     Raises:
-        BrokenArtifact: the published artifact has no readable manifest.
+        BrokenArtifact: what tells it cannot be read.
     """
-    version = current_version(artifacts_dir)
+    try:
+        return int((artifacts_dir / COVERED).read_text())
+    except FileNotFoundError:  # published by a release that promoted every artifact
+        version = current_version(artifacts_dir)
+    except ValueError as error:
+        raise BrokenArtifact(artifacts_dir / COVERED, f"it holds no instant ({error})") from error
     if version is None or not (artifacts_dir / version).is_dir():
         return None
     return read_manifest(artifacts_dir / version).cutoff_ms
+
+
+def _pointer(artifacts_dir: Path) -> list[str]:
+    try:
+        return (artifacts_dir / CURRENT).read_text().split()
+    except FileNotFoundError:
+        return []
+
+
+def _replace(path: Path, text: str) -> None:
+    waiting = path.with_name(f"{path.name}.{os.getpid()}")
+    waiting.write_text(text)
+    waiting.replace(path)

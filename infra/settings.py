@@ -101,13 +101,27 @@ class FeastSettings(Piece):
 
 
 class BatchSettings(Piece):
-    """The archiver and the daily run."""
+    """The archiver and the daily run, which stops when a larger share of the rows breaks the contract."""
 
     archive_interval_ms: int = Field(default=5_000, ge=100)
     archive_rows_max: int = Field(default=100_000, ge=1)
     closing_grace_ms: int = Field(default=5 * 60_000, ge=0)
     spark_memory: str = Field(default="2g", pattern=r"^[0-9]+[mg]$")
     spark_cores: int = Field(default=2, ge=1)
+    quarantine_share_max: float = Field(default=0.001, ge=0, le=1)
+
+
+class ScheduleSettings(Piece):
+    """When the daily run starts by itself: a UTC time, or `never`. One that failed in a way that may pass is tried
+    again after `retry_s`, then twice that and so on up to `retry_max_s`, `retries_max` times until the next day.
+    Days that were missed are computed afterwards, the newest `catch_up_days_max` of them.
+    """
+
+    daily_at: str = Field(default="00:30", pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|never)$")
+    retries_max: int = Field(default=5, ge=0, le=100)
+    retry_s: float = Field(default=60.0, gt=0)
+    retry_max_s: float = Field(default=3_600.0, gt=0)
+    catch_up_days_max: int = Field(default=7, ge=0, le=366)
 
 
 class MetricsSettings(Piece):
@@ -116,6 +130,7 @@ class MetricsSettings(Piece):
     writer_port: int = Field(default=19_101, ge=0, le=65_535)
     archiver_port: int = Field(default=19_102, ge=0, le=65_535)
     parity_port: int = Field(default=19_103, ge=0, le=65_535)
+    daily_port: int = Field(default=19_104, ge=0, le=65_535)
 
 
 class ParitySettings(Piece):
@@ -123,6 +138,26 @@ class ParitySettings(Piece):
 
     every_s: float = Field(default=60.0, ge=0)
     sample: int = Field(default=25, ge=1)
+
+
+class MlflowSettings(Piece):
+    """Where the tracking server shows runs and models. The daily run writes its store without the server."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=15_000, ge=1, le=65_535)
+
+
+class GateSettings(Piece):
+    """What a new artifact must show before it takes the place of the current one: docs/models.md.
+
+    `loss_max`: of HR@20 and of MRR@20, as a difference, that the 95 % interval may still hold. With fewer questions
+    than `queries_min` nobody can tell the two apart, and the other limits decide alone.
+    """
+
+    loss_max: float = Field(default=0.02, ge=0, le=1)
+    queries_min: int = Field(default=200, ge=1)
+    rank_p99_ms_max: float = Field(default=5.0, gt=0)
+    size_mb_max: float = Field(default=2_048.0, gt=0)
 
 
 class Settings(BaseSettings):
@@ -139,8 +174,11 @@ class Settings(BaseSettings):
     serving: ServingSettings = ServingSettings()
     feast: FeastSettings = FeastSettings()
     batch: BatchSettings = BatchSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
     metrics: MetricsSettings = MetricsSettings()
     parity: ParitySettings = ParitySettings()
+    mlflow: MlflowSettings = MlflowSettings()
+    gate: GateSettings = GateSettings()
     policies: Policies = Policies()
 
     @property
@@ -162,6 +200,16 @@ class Settings(BaseSettings):
     def artifacts_dir(self) -> Path:
         """Published models, one folder a version, and the name of the current one."""
         return self.state_dir / "artifacts"
+
+    @property
+    def mlflow_path(self) -> Path:
+        """MLflow's SQLite store."""
+        return self.state_dir / "mlflow.db"
+
+    @property
+    def mlflow_dir(self) -> Path:
+        """The files of MLflow's runs."""
+        return self.state_dir / "mlflow"
 
     @property
     def flink_dir(self) -> Path:

@@ -19,6 +19,15 @@ SESSIONS = (("alien", "aliens", "dune"), ("heat", "ronin"), ("alien", "aliens"),
 
 def publish(artifacts_dir: Path, version: str, sessions: Sequence[Sequence[str]] = SESSIONS) -> Path:
     """Build models over these sessions, write them as `version` and point to it; returns the folder."""
+    folder = shelve(artifacts_dir, version, sessions)
+    point_to(artifacts_dir, version)
+    return folder
+
+
+def shelve(
+    artifacts_dir: Path, version: str, sessions: Sequence[Sequence[str]] = SESSIONS, *, cutoff_ms: int = START_MS
+) -> Path:
+    """Build models over these sessions and write them as `version`, which nobody serves yet; returns the folder."""
     vocabulary = Vocabulary(item for session in sessions for item in session)
     dense = [[vocabulary.item_ids.index(item) for item in session] for session in sessions]
     log = SessionLog.of((START_MS + place, items) for place, items in enumerate(dense))
@@ -30,7 +39,7 @@ def publish(artifacts_dir: Path, version: str, sessions: Sequence[Sequence[str]]
     manifest = Manifest(
         version=version,
         created_at_ms=START_MS,
-        cutoff_ms=START_MS,
+        cutoff_ms=cutoff_ms,
         lake_version=1,
         catalogue_fingerprint=catalogue_fingerprint(),
         files={path.name: digest_of(path) for path in folder.iterdir()},
@@ -38,5 +47,4 @@ def publish(artifacts_dir: Path, version: str, sessions: Sequence[Sequence[str]]
         counts={"items": len(vocabulary)},
     )
     write_manifest(folder, manifest)
-    point_to(artifacts_dir, version)
     return folder

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from domain.artifacts import Manifest, catalogue_fingerprint, digest_of, read_manifest, write_manifest
+from domain.artifacts import (
+    Manifest,
+    catalogue_fingerprint,
+    current_version,
+    digest_of,
+    previous_version,
+    read_manifest,
+    write_manifest,
+)
 
 KEPT: int = 5
 """Artifacts that stay on disk, so that one can go back."""
@@ -53,9 +61,10 @@ def pack(
     return manifest
 
 
-def prune(artifacts_dir: Path, current: str) -> None:
-    """Remove all but the newest artifacts and the current one."""
+def prune(artifacts_dir: Path) -> None:
+    """Remove all but the newest artifacts, the one that is served, and the one that was before it."""
+    needed = {current_version(artifacts_dir), previous_version(artifacts_dir)}
     folders = sorted((path for path in artifacts_dir.iterdir() if (path / "manifest.json").exists()), reverse=True)
     for folder in folders[KEPT:]:
-        if folder.name != current:
+        if folder.name not in needed:
             shutil.rmtree(folder)

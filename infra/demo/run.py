@@ -37,6 +37,7 @@ def demo(arguments: list[str]) -> int:
     started = time.monotonic()
     data, artifact = _bring_up(steps, settings)
     _say(f"first slate after {time.monotonic() - started:.0f} s; open {_url(settings)} and click")
+    _say(f"runs and models: http://{settings.mlflow.host}:{settings.mlflow.port}")
     sent = _position(steps)
     ratings = _next_ratings(data, sent, options.events)
     _say(f"streaming {len(ratings)} ratings as live traffic; Ctrl-C stops the traffic, not the platform")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from infra.processes import cassandra, kafka, programs, redis
+from infra.processes import cassandra, kafka, mlflow, programs, redis
 from infra.processes.launch import Command
 from infra.settings import Settings
 from schemas.errors import ConfigurationError
@@ -32,6 +32,7 @@ SERVICES: Final = (
     Service("archiver", programs.archiver, ("topics",)),
     Service("serving", programs.serving, ("topics", "features")),
     Service("parity", programs.parity, ("topics", "features")),
+    Service("mlflow", mlflow.command),  # last: nothing needs it, and its start is a few seconds of one core
 )
 
 

@@ -20,9 +20,11 @@ PORT_VARIABLES: Final = (
     "FIRTH_REDIS__PORT",
     "FIRTH_FLINK__REST_PORT",
     "FIRTH_SERVING__PORT",
+    "FIRTH_MLFLOW__PORT",
     "FIRTH_METRICS__WRITER_PORT",
     "FIRTH_METRICS__ARCHIVER_PORT",
     "FIRTH_METRICS__PARITY_PORT",
+    "FIRTH_METRICS__DAILY_PORT",
 )
 """Every variable of the settings that names a port on which one of our processes listens."""
 
