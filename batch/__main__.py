@@ -8,10 +8,12 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.lake.commands import add_arguments as add_lake_arguments
 from infra import logs, metrics
 from infra.exits import run_command
 from infra.processes.readiness import heartbeat_path
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from batch.parity_findings import Parity
 
 Command = Callable[[Settings, argparse.Namespace], int]
+
+RANKING_MODELS: Final = ("auto", "popularity", "rules", "covisitation", "vstan", "gru4rec", "sasrec", "bert4rec")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,11 +68,21 @@ def import_history(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def lake(settings: Settings, _: argparse.Namespace) -> int:
-    """Tell what the lake holds."""
-    from batch.lake.status import lake_status
+def lake(settings: Settings, options: argparse.Namespace) -> int:
+    """Tell what the lake holds, or keep it."""
+    from batch.lake.commands import run
+    from batch.run import pinned_versions
 
-    _tell(lake_status(settings))
+    _tell(run(settings, options, pinned_versions(settings.state_dir / "daily")))
+    return 0
+
+
+def schedule(settings: Settings, _: argparse.Namespace) -> int:
+    """Start the daily run at its time of day, for ever."""
+    from batch.schedule import run_schedule
+
+    metrics.export("daily", settings.metrics.daily_port)
+    run_schedule(settings, _stop_on_signal(), heartbeat_path(settings.run_dir, "schedule"))
     return 0
 
 
@@ -91,12 +105,59 @@ def parity(settings: Settings, options: argparse.Namespace) -> int:
     return 1 if found.mismatches else 0
 
 
+def rank_sessions(_: Settings, options: argparse.Namespace) -> int:
+    """Answer the questions of a file from the log of another."""
+    from batch.ranking.rank_sessions import Request, rank_sessions
+
+    request = Request(
+        train=options.train,
+        queries=options.queries,
+        out=options.out,
+        k=options.k,
+        model=options.model,
+        allow_current=options.allow_current,
+        minutes=options.minutes,
+        seed=options.seed,
+        manifest=json.loads(options.manifest.read_text()) if options.manifest else {},
+    )
+    _tell(rank_sessions(request, lambda line: print(line, file=sys.stderr, flush=True)))
+    return 0
+
+
+def evaluate(settings: Settings, options: argparse.Namespace) -> int:
+    """Judge every model on the newest daily run's sessions."""
+    from batch.quality.command import Wanted, evaluate_lake, summary_of
+    from batch.quality.contestants import chosen
+
+    models = chosen(options.models)
+    wanted = Wanted(models, options.out, options.k, options.queries, options.minutes, options.mlflow)
+    figures = evaluate_lake(settings, wanted, lambda line: print(line, file=sys.stderr, flush=True))
+    _tell(summary_of(figures))
+    return 0
+
+
 def models(settings: Settings, options: argparse.Namespace) -> int:
     """Show the versions of the model, or serve another one."""
     from batch.registry.commands import run
 
     _tell(run(settings, options))
     return 0
+
+
+def training_set(settings: Settings, options: argparse.Namespace) -> int:
+    """Write interactions with what was known before each."""
+    from batch.training.point_in_time_command import Wanted, write  # brings Spark
+
+    cutoff_ms = None if options.until is None else _end_of(options.until)
+    wanted = Wanted(options.out, options.buckets, options.sample, cutoff_ms)
+    _tell(write(settings, wanted, lambda line: print(line, file=sys.stderr, flush=True)))
+    return 0
+
+
+def _end_of(day: date) -> int:
+    from batch.cutoff import end_of
+
+    return end_of(day)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -114,17 +175,54 @@ def parser() -> argparse.ArgumentParser:
     importing.add_argument("--time-unit", choices=["s", "ms", "us"], default="ms", help="of numbers in the time column")
     importing.add_argument("--source", help="name of the source, of which this is one export (the file's stem)")
     importing.add_argument("--max-rejected-share", type=float, default=0.01, metavar="SHARE", help="(0.01)")
-    lakes = commands.add_parser("lake", help="look at the lake")
-    lakes.add_argument("action", choices=["status"])
+    add_lake_arguments(commands.add_parser("lake", help="look at the lake, and keep it"))
     commands.add_parser("daily", add_help=False, help="recompute and publish all up to the newest closed bucket")
     _add_models(commands.add_parser("models", help="list, show, promote and roll back the models"))
+    commands.add_parser("schedule", help="run `daily` at its time of day (FIRTH_SCHEDULE__*), until stopped")
     comparing = commands.add_parser("parity", help="compare what the stores say with a recomputation from the log")
     comparing.add_argument("--sample", type=int, default=200, metavar="N", help="visitors and items to compare (200)")
     comparing.add_argument("--all", action="store_true", help="every visitor and item")
     comparing.add_argument("--at-rest", action="store_true", help="nothing is being sent: what is unsettled is wrong")
     comparing.add_argument("--settle", type=_seconds, default=30.0, metavar="S", help="wait so long for a row (30)")
     comparing.add_argument("--every", type=_seconds, metavar="S", help="for ever, as a gauge; 0: be there and idle")
+    _add_ranking(commands.add_parser("rank-sessions", help="rank the next items for the questions of a file"))
+    _add_training_set(commands.add_parser("training-set", help="interactions with what was known before each"))
+    _add_evaluate(commands.add_parser("evaluate", help="judge every model on the newest daily run: JSON and a page"))
     return root
+
+
+def _add_ranking(ranking: argparse.ArgumentParser) -> None:
+    ranking.add_argument(
+        "--train", type=Path, required=True, metavar="FILE", help="user_or_session_id, item_id, timestamp"
+    )
+    ranking.add_argument("--queries", type=Path, required=True, metavar="FILE", help="query_id, prefix")
+    ranking.add_argument("--out", type=Path, required=True, metavar="FILE", help="query_id, rank, item_id, latency_us")
+    ranking.add_argument("--k", type=int, default=21, metavar="N", help="length of an answer (21)")
+    ranking.add_argument("--model", choices=RANKING_MODELS, default="auto", help="auto: the line-up, fused (auto)")
+    ranking.add_argument(
+        "--allow-current", choices=["yes", "no", "auto"], default="auto", help="the current item (auto)"
+    )
+    ranking.add_argument("--minutes", type=float, default=30.0, metavar="M", help="to take at most (30)")
+    ranking.add_argument("--seed", type=int, default=1, metavar="N", help="(1)")
+    ranking.add_argument(
+        "--manifest", type=Path, metavar="FILE", help="what an earlier run told as its manifest: redo it"
+    )
+
+
+def _add_training_set(training: argparse.ArgumentParser) -> None:
+    training.add_argument("--out", type=Path, required=True, metavar="DIR")
+    training.add_argument("--buckets", type=int, default=7, metavar="N", help="of the newest days, or buckets (7)")
+    training.add_argument("--until", type=date.fromisoformat, metavar="YYYY-MM-DD", help="with the end of this UTC day")
+    training.add_argument("--sample", type=int, default=100, metavar="N", help="rows to recompute against leaks (100)")
+
+
+def _add_evaluate(evaluating: argparse.ArgumentParser) -> None:
+    evaluating.add_argument("--out", type=Path, metavar="DIR", help="where to write (the run's folder)")
+    evaluating.add_argument("--models", default="quick", metavar="NAMES", help="by commas; or quick (default), or all")
+    evaluating.add_argument("--k", type=int, default=20, metavar="K", help="length of the lists (20)")
+    evaluating.add_argument("--queries", type=int, default=20_000, metavar="N", help="at most so many (20,000)")
+    evaluating.add_argument("--minutes", type=float, default=5.0, metavar="M", help="to train each neural model (5)")
+    evaluating.add_argument("--no-mlflow", action="store_false", dest="mlflow", help="only write the files")
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -153,10 +251,14 @@ def _pair(text: str) -> tuple[str, str]:
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "archive": archive,
+    "evaluate": evaluate,
     "import": import_history,
     "lake": lake,
     "models": models,
     "parity": parity,
+    "rank-sessions": rank_sessions,
+    "training-set": training_set,
+    "schedule": schedule,
 }
 
 

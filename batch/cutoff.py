@@ -13,7 +13,7 @@ from batch.lake.archiver import archive_to_end, now_ms
 from batch.lake.impressions import IMPRESSIONS
 from batch.lake.interactions import INTERACTIONS
 from batch.lake.layout import Layout
-from batch.lake.table import Lake, open_table
+from batch.lake.table import Lake, is_table, open_table
 from batch.lake.table_archiver import closed_cutoff
 from infra.settings import Settings
 from schemas.errors import ConfigurationError, DependencyError
@@ -67,13 +67,26 @@ class Cut:
 
 
 def cut_log(settings: Settings, wanted_ms: int | None = None) -> Cut:
-    """The cut at the wanted instant, or at the newest possible one.
+    """The cut at the wanted instant, or at the newest possible one. What is waiting in Kafka is archived first.
 
     Raises:
         NothingClosed, NotClosed, EmptyLog: with what to do about it.
     """
     lake, impressions = open_table(settings, INTERACTIONS), open_table(settings, IMPRESSIONS)
-    closed_ms = _closed_ms(settings, lake, impressions)
+    return _cut(settings, lake, impressions, _closed_ms(settings, lake, impressions), wanted_ms)
+
+
+def look_at_cut(settings: Settings, wanted_ms: int | None = None) -> Cut:
+    """What `cut_log` would find in the lake as it is; nothing is archived, made or changed. Raises as `cut_log`."""
+    if not (is_table(settings, INTERACTIONS) and is_table(settings, IMPRESSIONS)):
+        raise NothingClosed
+    lake, impressions = open_table(settings, INTERACTIONS), open_table(settings, IMPRESSIONS)
+    return _cut(settings, lake, impressions, _closed_in_both(settings, lake, impressions), wanted_ms)
+
+
+def _cut(settings: Settings, lake: Lake, impressions: Lake, closed_ms: int | None, wanted_ms: int | None) -> Cut:
+    if closed_ms is None:
+        raise NothingClosed
     cutoff_ms = closed_ms if wanted_ms is None else wanted_ms
     if cutoff_ms > closed_ms:
         raise NotClosed(cutoff_ms, f"the newest bucket to be closed ended at {_clock(closed_ms)}")
@@ -101,25 +114,28 @@ def end_of(day: date) -> int:
     return int(midnight.timestamp()) * 1000
 
 
-def _closed_ms(settings: Settings, lake: Lake, impressions: Lake) -> int:
-    """Where both tables are closed; when the archiver is behind and the broker answers, the log is archived first.
-
-    A lake from before impressions were archived has never passed a mark of theirs. While no broker answers it is cut
-    without them; afterwards the first archiver brings what Kafka still has.
-    """
+def _closed_ms(settings: Settings, lake: Lake, impressions: Lake) -> int | None:
+    """Where both tables are closed; when the archiver is behind and the broker answers, the log is archived first."""
     newest_ms = settings.policies.bucket.last_closed_end(now_ms(), settings.batch.closing_grace_ms)
-    closed_ms, shown_ms = _closed_in(settings, lake, INTERACTIONS), _closed_in(settings, impressions, IMPRESSIONS)
-    if closed_ms is None or shown_ms is None or min(closed_ms, shown_ms) < newest_ms:
+    closed = [_closed_in(settings, lake, INTERACTIONS), _closed_in(settings, impressions, IMPRESSIONS)]
+    if any(one is None or one < newest_ms for one in closed):
         try:
             archive_to_end(settings)
         except DependencyError as error:
             log.warning("log.unread", extra={"problem": str(error)})
         for table in (lake, impressions):
             table.refresh()
-        closed_ms, shown_ms = _closed_in(settings, lake, INTERACTIONS), _closed_in(settings, impressions, IMPRESSIONS)
-    if closed_ms is None:
-        raise NothingClosed
-    return closed_ms if shown_ms is None else min(closed_ms, shown_ms)
+    return _closed_in_both(settings, lake, impressions)
+
+
+def _closed_in_both(settings: Settings, lake: Lake, impressions: Lake) -> int | None:
+    """The earlier of the two; None while the interactions have passed no mark.
+
+    A lake from before impressions were archived has never passed a mark of theirs. While no broker answers it is cut
+    without them; afterwards the first archiver brings what Kafka still has.
+    """
+    closed_ms, shown_ms = _closed_in(settings, lake, INTERACTIONS), _closed_in(settings, impressions, IMPRESSIONS)
+    return closed_ms if closed_ms is None or shown_ms is None else min(closed_ms, shown_ms)
 
 
 def _closed_in(settings: Settings, table: Lake, layout: Layout[Any]) -> int | None:

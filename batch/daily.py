@@ -1,55 +1,64 @@
 """`python -m batch daily`: recompute every feature and model from the log up to a closed bucket, and publish them.
 
-pin → admission → features → sessions → models → evaluate → artifact → publish. Each step is skipped when it is done,
-so a run that was killed goes on where it stopped, and one by the same log and catalogue finds everything done.
+pin → quarantine → admission → features → sessions → models → evaluate → artifact → gate → publish → promote → track.
+Each step is skipped when it is done, so a run that was killed goes on where it stopped, and one by the same log and
+catalogue finds everything done. With `--from` and `--to` each day gets a run of its own, in order. Only the last of
+them is published, and only when nothing newer is: rows never go back.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
-import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
-
-from pyspark.sql import DataFrame, SparkSession
+from typing import Any
 
 from batch import run as runs
-from batch.cutoff import Cut, cut_log, end_of
-from batch.evaluation import POLICIES, choose_policy, evaluate_models
-from batch.features.admission import admitted
-from batch.features.facts import read_log
-from batch.features.impressions import impression_counts, read_impressions, with_impressions
-from batch.features.plan import view_rows
-from batch.parquet import write_file
-from batch.publish import BATCH_VIEWS, is_published, publish, refuse_older
-from batch.run import Found, Run, Tell, only_run, pin_of
+from batch.cutoff import NotClosed, cut_log, end_of, look_at_cut
+from batch.daily_steps import SERVED, STEPS, OpenSpark, Steps
+from batch.publish import NewerRunPublished, is_published, refuse_older
+from batch.registry import daily_steps as registry
+from batch.run import Found, Run, Tell, only_run, pin_of, record_of, unfinished
 from batch.spark import spark_session
 from batch.training import artifact
-from batch.training.models import Models, vocabulary_of
-from batch.training.session_log import DatedSessions
-from batch.training.sessions import sessions_of
-from domain.recommenders.vocabulary import Vocabulary
+from domain.artifacts import current_version, published_cutoff_ms
 from infra import logs
 from infra.settings import Settings, load_settings
-
-OpenSpark = Callable[[Settings, int], AbstractContextManager[SparkSession]]
 
 
 def main(arguments: Sequence[str]) -> int:
     """The command line; the last line on standard output is JSON."""
     options = _parser().parse_args(arguments)
     logs.configure("daily")
-    wanted_ms = end_of(options.date) if options.date else options.cutoff_ms
-    summary = run_daily(load_settings(), wanted_ms, tell=_say, fresh=options.fresh)
-    _say(json.dumps(summary))
+    settings = load_settings()
+    _say(json.dumps(_run_as_asked(settings, options)))
     return 0
+
+
+def _run_as_asked(settings: Settings, options: argparse.Namespace) -> Found:
+    wanted_ms = end_of(options.date) if options.date else options.cutoff_ms
+    if options.resume and wanted_ms is None and not options.first_day:
+        left = unfinished(daily_folder(settings))
+        wanted_ms = None if left is None else left.pin.cutoff_ms
+        _say(f"daily: going on with the run of {wanted_ms}" if left else "daily: nothing was left unfinished")
+    if options.first_day:
+        days = days_between(options.first_day, options.last_day or options.first_day)
+        if options.dry_run:
+            return {"days": [plan_run(settings, end_of(day), publishes=day == days[-1]) for day in days]}
+        return backfill(settings, days, tell=_say, fresh=options.fresh, publishes=options.publishes)
+    if options.dry_run:
+        return plan_run(settings, wanted_ms, publishes=options.publishes)
+    given: dict[str, Any] = {"fresh": options.fresh, "publishes": options.publishes, "wait_s": options.wait}
+    return run_daily(settings, wanted_ms, tell=_say, **given)
+
+
+def daily_folder(settings: Settings) -> Path:
+    """Where the runs are, a folder each, and the records of those whose folders are gone."""
+    return settings.state_dir / "daily"
 
 
 def run_daily(
@@ -58,141 +67,140 @@ def run_daily(
     *,
     tell: Tell,
     fresh: bool = False,
+    publishes: bool = True,
+    wait_s: float = 0.0,
     open_spark: OpenSpark = spark_session,
 ) -> Found:
-    """Do all steps up to the wanted cutoff, or the newest closed one; returns the summary."""
-    folder = settings.state_dir / "daily"
-    with only_run(folder):
+    """Do all steps up to the wanted cutoff, or the newest closed one; returns the summary.
+
+    With `publishes` false neither rows nor models are put where anybody reads them: what was found is recorded.
+    """
+    folder = daily_folder(settings)
+    with only_run(folder, wait_s):
         cut = cut_log(settings, wanted_ms)
-        refuse_older(settings.artifacts_dir, cut.cutoff_ms)
+        if publishes:
+            refuse_older(settings.artifacts_dir, cut.cutoff_ms)
+        run = Run.open(folder / str(cut.cutoff_ms), pin_of(cut, settings.policies), cut, tell, fresh=fresh)
+        cut = run.record.pinned(cut)
         tell(
             f"daily: {cut.records:,} records and {cut.impressions:,} impressions below {cut.cutoff_ms}, "
             f"version {cut.lake_version} of the lake"
         )
-        pin = pin_of(cut, settings.policies)
-        run = Run.open(folder / str(cut.cutoff_ms), pin, cut.lake_version, tell, fresh=fresh)
-        steps = Steps(settings, cut, run.folder, open_spark)
-        steps.compute(run)
-        policy = run.step("tune", steps.tune)["policy"]
-        run.step("models", partial(steps.build_models, policy))
-        metrics = run.step("evaluate", partial(steps.evaluate, policy))
-        packed = run.step("artifact", partial(steps.pack, run.record, metrics))
-        if run.is_done("publish") and not is_published(settings, steps.view_files, packed["version"]):
-            run.undo("publish")
-        run.step("publish", partial(steps.publish, packed["version"]))
-        artifact.prune(settings.artifacts_dir, packed["version"])
-        runs.prune(folder)
-        return _summary(run, metrics, packed)
+        with run.recorded():
+            summary = _do_steps(run, Steps(settings, cut, run.folder, open_spark), publishes=publishes)
+        runs.prune(folder, cut.cutoff_ms)
+        return summary
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What each step does. Files are complete or absent: each is written beside its place and then renamed."""
+def _do_steps(run: Run, steps: Steps, *, publishes: bool) -> Found:
+    run.step("quarantine", steps.quarantine)
+    steps.compute(run)
+    policy = run.step("tune", steps.tune)["policy"]
+    run.step("models", partial(steps.build_models, policy))
+    metrics = run.step("evaluate", partial(steps.evaluate, policy))
+    packed = run.step("artifact", partial(steps.pack, run.record, metrics))
+    if publishes:
+        _serve(run, steps, policy, packed["version"], metrics)
+    return _summary(run, metrics, packed)
 
-    settings: Settings
-    cut: Cut
-    folder: Path
-    open_spark: OpenSpark
 
-    @property
-    def view_files(self) -> dict[str, Path]:
-        """The Parquet file of each batch view."""
-        return {view.name: self.folder / f"{view.name}.parquet" for view in BATCH_VIEWS}
+def _serve(run: Run, steps: Steps, policy: str, version: str, metrics: Found) -> None:
+    """Put the rows where they are read, and the models if they pass the gate; then tell MLflow."""
+    settings = steps.settings
+    verdict = run.step("gate", partial(steps.gate, version, policy, run.tell))
+    if run.is_done("publish") and not is_published(settings, steps.view_files, run.record.pin.cutoff_ms):
+        run.undo("publish")
+    run.step("publish", steps.publish)
+    if run.is_done("promote") and not registry.is_promoted(settings):
+        run.undo("promote")
+    run.step("promote", partial(registry.promote, settings, verdict))
+    artifact.prune(settings.artifacts_dir)
+    run.step("track", partial(registry.track, settings, run.record, metrics))
 
-    def compute(self, run: Run) -> None:
-        """All that Spark does, in one session that is only started when something is left to do."""
-        if run.is_done("features") and run.is_done("sessions"):
-            return
-        started_s = time.monotonic()
-        with self.open_spark(self.settings, self.cut.records + self.cut.impressions) as spark:
-            run.note("spark", {"cores": self.settings.batch.spark_cores}, started_s)
-            started_s = time.monotonic()
-            facts = self._admitted(spark)
-            run.note("admission", {"admitted": facts.count()}, started_s)
-            run.step("features", partial(self.compute_features, spark, facts))
-            run.step("sessions", partial(self.cut_sessions, facts))
 
-    def _admitted(self, spark: SparkSession) -> DataFrame:
-        """The admitted facts, kept in the session for all that is computed from them."""
-        log = read_log(spark, self.settings.lake_dir, self.cut.lake_version, self.cut.cutoff_ms)
-        return admitted(log, self.settings.policies)
+def backfill(
+    settings: Settings,
+    days: Sequence[date],
+    *,
+    tell: Tell,
+    fresh: bool = False,
+    publishes: bool = True,
+    open_spark: OpenSpark = spark_session,
+) -> Found:
+    """A run for each day, in order; only the last is published, and only when nothing newer is.
 
-    def compute_features(self, spark: SparkSession, facts: DataFrame) -> Found:
-        """The rows of every batch view."""
-        rows = {}
-        for view in BATCH_VIEWS:
-            frame = view_rows(
-                view.entity,
-                facts,
-                self.settings.policies.bucket,
-                first_bucket_ms=self.cut.first_bucket_ms,
-                cutoff_ms=self.cut.cutoff_ms,
-            )
-            if view.entity == "item":
-                frame = with_impressions(frame, self._impression_counts(spark, facts), self.cut.cutoff_ms)
-            rows[f"{view.entity}s"] = write_file(frame, self.view_files[view.name])
-        return rows
-
-    def _impression_counts(self, spark: SparkSession, facts: DataFrame) -> DataFrame:
-        """What became of every item that was shown."""
-        cut = self.cut
-        shown = read_impressions(spark, self.settings.impressions_dir, cut.impressions_version, cut.cutoff_ms)
-        return impression_counts(shown, facts)
-
-    def cut_sessions(self, facts: DataFrame) -> Found:
-        """Every visitor's sessions."""
-        sessions = sessions_of(facts, self.settings.policies.session)
-        return {"sessions": write_file(sessions, self.folder / "sessions.parquet")}
-
-    def tune(self) -> Found:
-        """Which of the declared policies suits this log, by a slice that no figure is reported on."""
-        sessions, vocabulary = self._sessions()
-        policy, hit_rates = choose_policy(sessions, len(vocabulary))
-        return {"policy": policy, "validation_hr20": hit_rates}
-
-    def build_models(self, policy: str) -> Found:
-        """The index and the popularity, over every item with a profile."""
-        sessions, vocabulary = self._sessions()
-        unfinished = self.folder / "models.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        models = Models.build(
-            self.view_files["item_profile"],
-            sessions,
-            vocabulary,
-            cutoff_ms=self.cut.cutoff_ms,
-            policy=POLICIES[policy],
+    A day that is done is passed over: killed, a backfill goes on with the first day that is not.
+    """
+    found: list[Found] = []
+    for number, day in enumerate(days, start=1):
+        is_last = publishes and number == len(days) and _may_publish(settings, end_of(day), tell)
+        tell(f"daily: {day}, {number} of {len(days)}{', to be published' if is_last else ''}")
+        if not (is_last or fresh) and _is_done(settings, end_of(day)):
+            tell(f"daily: {day} is done")
+            found.append({"day": str(day), "done_before": True})
+            continue
+        summary = run_daily(
+            settings, end_of(day), tell=tell, fresh=fresh, publishes=is_last, wait_s=0.0, open_spark=open_spark
         )
-        models.save(unfinished)
-        shutil.rmtree(self.folder / "models", ignore_errors=True)
-        unfinished.rename(self.folder / "models")
-        return {"items": len(vocabulary), "sessions": len(sessions)}
+        found.append({"day": str(day), **summary})
+    newest = found[-1]
+    return {"days": found, "published": newest["version"] if newest.get("published") else None}
 
-    def evaluate(self, policy: str) -> Found:
-        """How good the models are, asked about the newest sessions."""
-        sessions, vocabulary = self._sessions()
-        return evaluate_models(sessions, len(vocabulary), policy)
 
-    def _sessions(self) -> tuple[DatedSessions, Vocabulary]:
-        vocabulary = vocabulary_of(self.view_files["item_profile"])
-        return DatedSessions.read(self.folder / "sessions.parquet", vocabulary), vocabulary
+def days_between(first: date, last: date) -> list[date]:
+    """The days from the first to the last, both of them.
 
-    def pack(self, record: runs.Record, metrics: Found) -> Found:
-        """The models as an artifact."""
-        steps = record.steps
-        manifest = artifact.pack(
-            self.folder / "models",
-            self.settings.artifacts_dir,
-            cutoff_ms=self.cut.cutoff_ms,
-            lake_version=record.lake_version,
-            created_at_ms=time.time_ns() // 1_000_000,
-            metrics=metrics,
-            counts={**steps["features"].found, **steps["sessions"].found, "records": record.pin.records},
-        )
-        return {"version": manifest.version}
+    Raises:
+        NotClosed: there is none.
+    """
+    if last < first:
+        raise NotClosed(end_of(last), f"--to {last} lies before --from {first}")
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
-    def publish(self, version: str) -> Found:
-        """Rows first, then the pointer."""
-        return dict(publish(self.settings, self.view_files, self.cut.cutoff_ms, version).rows)
+
+def plan_run(settings: Settings, wanted_ms: int | None = None, *, publishes: bool = True) -> Found:
+    """What a run would read, do and publish, by the lake as it is. Nothing is archived, written or started."""
+    cut = look_at_cut(settings, wanted_ms)
+    record = record_of(daily_folder(settings), cut.cutoff_ms)
+    is_same = record is not None and record.pin == pin_of(cut, settings.policies)
+    steps = record.steps if record is not None and is_same else {}
+    cut = cut if record is None or not is_same else record.pinned(cut)
+    has_files = (daily_folder(settings) / str(cut.cutoff_ms)).is_dir()
+    done = [name for name in STEPS if name in steps] if has_files else []
+    covered_ms = published_cutoff_ms(settings.artifacts_dir)
+    may_publish = publishes and (covered_ms is None or covered_ms <= cut.cutoff_ms)
+    return {
+        "dry_run": True,
+        "cutoff_ms": cut.cutoff_ms,
+        "reads": {
+            "interactions": {"version": cut.lake_version, "rows": cut.records, "from_ms": cut.first_bucket_ms},
+            "impressions": {"version": cut.impressions_version, "rows": cut.impressions},
+        },
+        "done": done,
+        "to_do": [name for name in STEPS if name not in done and (may_publish or name not in SERVED)],
+        "seconds_before": {name: steps[name].seconds for name in done},
+        "would_publish": may_publish,
+        "published": {"version": current_version(settings.artifacts_dir), "cutoff_ms": covered_ms},
+    }
+
+
+def _may_publish(settings: Settings, cutoff_ms: int, tell: Tell) -> bool:
+    try:
+        refuse_older(settings.artifacts_dir, cutoff_ms)
+    except NewerRunPublished as error:
+        tell(f"daily: nothing of these days is published: cutoff {error.published_ms} is")
+        return False
+    return True
+
+
+def _is_done(settings: Settings, cutoff_ms: int) -> bool:
+    """Whether this day has come to its end, by the same log and catalogue."""
+    record = record_of(daily_folder(settings), cutoff_ms)
+    return (
+        record is not None
+        and record.is_finished
+        and record.pin == pin_of(look_at_cut(settings, cutoff_ms), settings.policies)
+    )
 
 
 def _summary(run: Run, metrics: Found, packed: Found) -> Found:
@@ -201,6 +209,9 @@ def _summary(run: Run, metrics: Found, packed: Found) -> Found:
         "cutoff_ms": run.record.pin.cutoff_ms,
         "lake_version": run.record.lake_version,
         "version": packed["version"],
+        "published": run.record.is_published,
+        "promoted": steps["gate"].found["promoted"] if "gate" in steps else None,
+        **steps["quarantine"].found,
         **steps["features"].found,
         **steps["sessions"].found,
         "policy": steps["tune"].found["policy"],
@@ -216,9 +227,20 @@ def _parser() -> argparse.ArgumentParser:
     until = parser.add_mutually_exclusive_group()
     until.add_argument("--date", type=date.fromisoformat, metavar="YYYY-MM-DD", help="cut at the end of this UTC day")
     until.add_argument("--cutoff-ms", type=int, metavar="MS", help="cut at this instant, the end of a closed bucket")
+    until.add_argument(
+        "--from", dest="first_day", type=date.fromisoformat, metavar="YYYY-MM-DD", help="a run for each day from here"
+    )
+    parser.add_argument(
+        "--to", dest="last_day", type=date.fromisoformat, metavar="YYYY-MM-DD", help="with --from: to this day"
+    )
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--fresh", action="store_true", help="do every step again")
-    start.add_argument("--resume", action="store_true", help="go on where the last run stopped (the default)")
+    start.add_argument("--resume", action="store_true", help="go on with the newest run that was killed or failed")
+    start.add_argument("--dry-run", action="store_true", help="only tell what would be read, done and published")
+    parser.add_argument(
+        "--no-publish", dest="publishes", action="store_false", help="compute and judge, and change nothing that serves"
+    )
+    parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="for another run to end, so long (0)")
     return parser
 
 

@@ -2,7 +2,8 @@
 
 Each label has a closed set of values, and every combination is there from the start with 0, so that a rate has no gap
 and a panel or alert can be checked against a fresh process. A layer sets its own metrics and no others, and its
-process shows no others: serving at `/metrics`, the writer, the archiver and parity on ports of their own.
+process shows no others: serving at `/metrics`, the writer, the archiver, parity and the schedule (for the daily runs)
+on ports of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 log = logging.getLogger(__name__)
 
-Layer = Literal["serving", "writer", "archiver", "parity"]
+Layer = Literal["serving", "writer", "archiver", "daily", "parity"]
 LOOPBACK: Final = "127.0.0.1"
 
 # Bounds in seconds, dense where the promises are: 3 ms a request, 25 and 100 ms from click to slate.
@@ -39,6 +40,12 @@ VERDICTS: Final = ("accepted", "rejected", "unconfirmed")
 SPEED_VIEWS: Final = ("visitor_session", "visitor_recent", "item_trend")
 FOLLOWED: Final = (ITEMS.name, ITEM_STATES.name)
 ARCHIVED: Final = (INTERACTIONS.name, IMPRESSIONS.name)
+BATCH_VIEWS: Final = ("visitor_history", "item_profile")
+DAILY_STEPS: Final = (
+    "quarantine", "spark", "admission", "features", "sessions", "tune", "models", "evaluate", "artifact", "gate",
+    "publish", "promote", "track",
+)  # fmt: skip
+RUN_OUTCOMES: Final = ("finished", "failed")
 WRITE_OUTCOMES: Final = ("written", "outdated", "removed")
 
 
@@ -118,7 +125,7 @@ WRITER_FRESHNESS_SECONDS: Final = Histogram(
 WRITER_LAG: Final = Gauge("firth_writer_lag_records", "Changelog records not yet written.")
 WRITER_REBUILDS: Final = Counter("firth_writer_rebuilds_total", "Times a wiped store was filled again from the start.")
 
-# --- batch: the archiver (a daily run tells of itself in its record and its log) ---
+# --- batch: the archiver ---
 ARCHIVER_ROWS: Final = _with_all(
     Counter("firth_archiver_rows_total", "Records committed to a table of the lake.", ["table"]), ARCHIVED
 )
@@ -132,6 +139,30 @@ ARCHIVER_DEAD_LETTERS: Final = _with_all(
     Counter("firth_archiver_dead_letters_total", "Records that are not archived.", ["table", "reason"]),
     ARCHIVED,
     Reason,
+)
+
+# --- batch: the daily runs, as their records tell; the schedule shows them ---
+DAILY_RUNS: Final = _with_all(
+    Counter("firth_daily_runs_total", "Runs that the schedule started, by their end.", ["outcome"]), RUN_OUTCOMES
+)
+DAILY_CUTOFF: Final = Gauge("firth_daily_cutoff_timestamp_seconds", "The newest published cutoff, as Unix time.")
+DAILY_LAST_SUCCESS: Final = Gauge(
+    "firth_daily_last_success_timestamp_seconds", "When the newest published run ended, as Unix time; 0: none has."
+)
+DAILY_LAST_FAILURE: Final = Gauge(
+    "firth_daily_last_failure_timestamp_seconds", "When the newest failed run ended, as Unix time; 0: none has."
+)
+DAILY_STEP_SECONDS: Final = _with_all(
+    Gauge("firth_daily_step_seconds", "How long a step of the newest published run took.", ["step"]), DAILY_STEPS
+)
+DAILY_READ_ROWS: Final = _with_all(
+    Gauge("firth_daily_read_rows", "Rows of a table below the newest published cutoff.", ["table"]), ARCHIVED
+)
+DAILY_QUARANTINED_ROWS: Final = _with_all(
+    Gauge("firth_daily_quarantined_rows", "Those of them that break the contract.", ["table"]), ARCHIVED
+)
+DAILY_PUBLISHED_ROWS: Final = _with_all(
+    Gauge("firth_daily_published_rows", "Rows of a batch view that the newest run published.", ["view"]), BATCH_VIEWS
 )
 
 # --- parity: stored features against a recomputation from the log ---

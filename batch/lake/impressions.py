@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from batch.lake.layout import PARTITION_COLUMN, STAMP_FIELDS, Layout, stamp_of
+from batch.lake.layout import PARTITION_COLUMN, STAMP_FIELDS, Layout, columns_of, stamp_of
 from batch.lake.table import Lake
 from domain.facts import Stamp
 from domain.impressions import ImpressionRecord, screen_impression
@@ -67,8 +67,8 @@ def _screen(key: str, raw: bytes, stamp: Stamp, _: AdmissionPolicy) -> Impressio
     return ImpressionRecord(screen_impression(key, raw), stamp)
 
 
-def _to_columns(records: Sequence[ImpressionRecord]) -> dict[str, list[Any]]:
-    return {name: [getattr(record.event, name) for record in records] for name in _FIELDS}
+def _to_columns(records: Sequence[ImpressionRecord]) -> dict[str, Sequence[Any]]:
+    return columns_of([record.event for record in records], _FIELDS)
 
 
 def _to_record(row: dict[str, Any]) -> ImpressionRecord:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from batch.lake.layout import STAMP_FIELDS, Layout, stamp_of
+from batch.lake.layout import STAMP_FIELDS, Layout, columns_of, stamp_of
 from domain.admission import screen
 from domain.facts import Stamp
 from domain.policies import AdmissionPolicy
@@ -67,12 +67,11 @@ def _screen(key: str, raw: bytes, stamp: Stamp, policy: AdmissionPolicy) -> LogR
     return LogRecord(screen(key, raw, stamp, policy), stamp)
 
 
-def _to_columns(records: Sequence[LogRecord]) -> dict[str, list[Any]]:
+def _to_columns(records: Sequence[LogRecord]) -> dict[str, Sequence[Any]]:
     events = [record.event for record in records]
     contexts = [event.context for event in events]
-    columns: dict[str, list[Any]] = {"attributes": [_attributes_text(context) for context in contexts]}
-    columns |= {name: [getattr(event, name) for event in events] for name in _EVENT_FIELDS}
-    return columns | {name: [getattr(context, name) for context in contexts] for name in _CONTEXT_FIELDS}
+    columns = columns_of(events, _EVENT_FIELDS) | columns_of(contexts, _CONTEXT_FIELDS)
+    return columns | {"attributes": [_attributes_text(context) for context in contexts]}
 
 
 def _to_record(row: dict[str, Any]) -> LogRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -48,7 +49,7 @@ class Layout(Generic[RecordT]):
     folder: Callable[[Settings], Path]
     schema: pa.Schema
     screen: Callable[[str, bytes, Stamp, AdmissionPolicy], RecordT]
-    to_columns: Callable[[Sequence[RecordT]], dict[str, list[Any]]]
+    to_columns: Callable[[Sequence[RecordT]], dict[str, Sequence[Any]]]
 
     @property
     def name(self) -> str:
@@ -66,6 +67,13 @@ class Layout(Generic[RecordT]):
         } | self.to_columns(records)
         arrays = [pa.array(columns[field.name], field.type) for field in self.schema]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+
+def columns_of(things: Sequence[Any], names: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """One column for each named attribute. The loop over things and names runs in C: most of what a row costs."""
+    if not things:
+        return dict.fromkeys(names, ())
+    return dict(zip(names, zip(*map(attrgetter(*names), things), strict=True), strict=True))
 
 
 def stamp_of(row: dict[str, Any]) -> Stamp:

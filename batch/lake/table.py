@@ -15,9 +15,11 @@ newer version brings are added to a table that lacks them, with nulls in the row
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
@@ -32,9 +34,18 @@ from schemas.errors import ConfigurationError, PlatformError
 
 PERIOD_PROPERTY: Final = "firth.bucket_period_ms"
 
+log = logging.getLogger(__name__)
+
 
 class Overtaken(PlatformError):
     """Another process committed the same progress first: read it again and go on from there."""
+
+
+class Compacted(NamedTuple):
+    """Files before and after; both 0 when nothing was to be joined."""
+
+    removed: int
+    added: int
 
 
 class Lake:
@@ -72,10 +83,21 @@ class Lake:
         _add_columns(table, layout.schema)
         return cls(table, folder, layout.schema)
 
+    @classmethod
+    def at_version(cls, settings: Settings, layout: Layout[Any], version: int) -> Lake:
+        """A table as it was, to read."""
+        folder = layout.folder(settings)
+        return cls(DeltaTable(folder, version=version), folder, layout.schema)
+
     @property
     def version(self) -> int:
         """The version of the table that is read, and that the next commit builds on."""
         return self._table.version()
+
+    @property
+    def folder(self) -> Path:
+        """Where the table is."""
+        return self._folder
 
     def refresh(self) -> None:
         """Move to the newest version."""
@@ -114,13 +136,49 @@ class Lake:
                 f"{', '.join(progress)}: committed by another process after version {self.version}"
             ) from error
 
-    def compact(self, below_ms: int) -> None:
-        """Join the small files of the buckets that end by an instant. Readers of older versions keep their files."""
+    def compact(self, below_ms: int | None = None) -> Compacted:
+        """Join the small files of the buckets that end by an instant, or of all.
+
+        Readers of older versions keep their files, and whoever appends meanwhile is not in the way: rows are added
+        to other files, and a commit of both is either's.
+
+        Raises:
+            Overtaken: another process joined some of the same files. This one has changed nothing.
+        """
         period = int(self._table.metadata().configuration[PERIOD_PROPERTY])
+        ended = None if below_ms is None else [(PARTITION_COLUMN, "<=", str(below_ms - period))]
         try:
-            self._table.optimize.compact(partition_filters=[(PARTITION_COLUMN, "<=", str(below_ms - period))])
+            done = self._table.optimize.compact(partition_filters=ended)
         except CommitFailedError as error:
-            raise Overtaken(f"files below {below_ms} were joined by another process") from error
+            raise Overtaken("the same files were joined by another process") from error
+        return Compacted(done["numFilesRemoved"], done["numFilesAdded"])
+
+    def vacuum(self, retention_h: int, kept_versions: Collection[int], *, dry_run: bool) -> list[str]:
+        """Delete the files that no row of this version is in; returns their names.
+
+        What left the table within the last `retention_h` hours stays, for readers that began before; so do the files
+        of the kept versions, and all that an archiver may be about to commit, as it is younger. Versions whose
+        log is gone cannot be kept, and are named in the log.
+        """
+        return self._table.vacuum(
+            retention_h,
+            dry_run=dry_run,
+            enforce_retention_duration=False,
+            full=True,
+            keep_versions=[version for version in sorted(kept_versions) if self._has(version)],
+        )
+
+    def history(self, commits_max: int) -> list[dict[str, Any]]:
+        """The newest commits, newest first, in Delta's words."""
+        return self._table.history(commits_max)
+
+    def _has(self, version: int) -> bool:
+        try:
+            DeltaTable(self._folder, version=version)
+        except DeltaError as error:
+            log.warning("version.forgotten", extra={"lake_version": version, "problem": str(error)})
+            return False
+        return True
 
     def read(self, columns: Sequence[str] | None = None, where: Any = None) -> pa.Table:
         """Rows as Arrow; `where` is a pyarrow dataset expression. All of it is held in memory."""
@@ -129,6 +187,16 @@ class Lake:
     def batches(self, columns: Sequence[str], where: Any) -> Iterator[pa.RecordBatch]:
         """The rows of `read`, some thousands at a time."""
         yield from self._dataset().to_batches(columns=list(columns), filter=where)
+
+    def files(self, where: Any) -> Iterator[tuple[str, Callable[[], Iterator[pa.RecordBatch]]]]:
+        """Each data file that may have such rows: its path below the table, and its rows (all columns of the layout).
+
+        Columns that the file is older than are null. Reading may raise OSError or pyarrow's ArrowInvalid: a file of
+        which no byte has been read yet may be broken.
+        """
+        dataset = self._dataset()
+        for fragment in dataset.get_fragments(filter=where):
+            yield fragment.path, partial(fragment.to_batches, schema=dataset.schema, columns=self._schema.names)
 
     def file_statistics(self) -> pa.Table:
         """One row a file, with the number of its records and the bounds of its columns, from the log alone."""
@@ -142,6 +210,11 @@ class Lake:
 def open_table(settings: Settings, layout: Layout[Any]) -> Lake:
     """The platform's table of this layout; raises as `Lake.open` does."""
     return Lake.open(layout.folder(settings), settings.policies.bucket, layout)
+
+
+def is_table(settings: Settings, layout: Layout[Any]) -> bool:
+    """Whether the table is there, without making it."""
+    return DeltaTable.is_deltatable(str(layout.folder(settings)))
 
 
 def offset_mark(topic: str, partition: int) -> str:

@@ -56,7 +56,11 @@ def smoke(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     folder = PROJECT_ROOT / ".firth" / "smoke"
     shutil.rmtree(folder, ignore_errors=True)
-    own = {"FIRTH_STATE_DIR": str(folder), "FIRTH_PARITY__EVERY_S": "0"}  # parity is asked for once, at the end
+    own = {
+        "FIRTH_STATE_DIR": str(folder),
+        "FIRTH_PARITY__EVERY_S": "0",  # it is asked for once, at the end
+        "FIRTH_SCHEDULE__DAILY_AT": "never",
+    }
     os.environ.update(choose_free_ports(random.Random()) | own)
     settings = load_settings()
     steps = Steps(settings, _say)

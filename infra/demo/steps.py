@@ -57,8 +57,8 @@ class Steps:
         self._run("import", "batch", "import", str(path), "--source", "movielens-100k")
 
     def run_daily(self) -> dict[str, Any]:
-        """`python -m batch daily`: its last line, parsed."""
-        return self._run("daily", "batch", "daily")
+        """`python -m batch daily`: its last line, parsed. The schedule may have begun one, which is waited for."""
+        return self._run("daily", "batch", "daily", "--wait", str(STEP_TIMEOUT_S))
 
     def check_parity(self, sample: int) -> dict[str, Any]:
         """`python -m batch parity` after the traffic: its last line, parsed; mismatches are the caller's to judge."""

@@ -32,6 +32,7 @@ SERVICES: Final = (
     Service("archiver", programs.archiver, ("topics",)),
     Service("serving", programs.serving, ("topics", "features")),
     Service("parity", programs.parity, ("topics", "features")),
+    Service("schedule", programs.schedule, ("topics", "features")),
     Service("mlflow", mlflow.command),  # last: nothing needs it, and its start is a few seconds of one core
 )
 

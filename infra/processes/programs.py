@@ -77,6 +77,11 @@ def parity(settings: Settings) -> Command:
     return _main_program(settings, "parity", "batch", *arguments, ready=_heartbeat(settings, "parity"))
 
 
+def schedule(settings: Settings) -> Command:
+    """What starts the daily run at its time of day."""
+    return _main_program(settings, "schedule", "batch", "schedule", ready=_heartbeat(settings, "schedule"))
+
+
 def serving(settings: Settings) -> Command:
     """The HTTP server."""
     host, port = settings.serving.host, settings.serving.port

@@ -44,6 +44,7 @@ def whole_system() -> Iterator[WholeSystem]:
     """Everything of `python -m infra up`, in a folder and on ports of its own, until the block ends."""
     folder = Path(mkdtemp(prefix="bench-freshness-"))
     os.environ.update(choose_free_ports(random.Random()) | {"FIRTH_STATE_DIR": str(folder)})
+    os.environ["FIRTH_SCHEDULE__DAILY_AT"] = "never"
     system = WholeSystem(load_settings())
     try:
         system.up()

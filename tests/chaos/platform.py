@@ -47,6 +47,7 @@ def environment(folder: Path, period_s: int) -> dict[str, str]:
         "FIRTH_BATCH__SPARK_MEMORY": "1g",
         "FIRTH_FLINK__CHECKPOINT_INTERVAL_MS": "2000",
         "FIRTH_PARITY__EVERY_S": "15",
+        "FIRTH_SCHEDULE__DAILY_AT": "never",
     }
 
 

@@ -16,6 +16,7 @@ SHORT_BUCKETS = {
     "FIRTH_BATCH__ARCHIVE_INTERVAL_MS": "500",
     "FIRTH_BATCH__SPARK_MEMORY": "1g",
     "FIRTH_PARITY__EVERY_S": "0",
+    "FIRTH_SCHEDULE__DAILY_AT": "never",
 }
 """Days of half a minute: a bucket closes while the test looks on. The tests ask for parity themselves."""
 

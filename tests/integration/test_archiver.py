@@ -29,6 +29,7 @@ from batch.lake.source import TopicLog
 from batch.lake.status import lake_status
 from batch.lake.table import open_table
 from batch.lake.table_archiver import Archived, TableArchiver
+from batch.lake.upkeep import compact_lake
 from infra.processes.readiness import heartbeat_path
 from infra.settings import Settings
 from schemas.errors import DependencyError
@@ -206,6 +207,24 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(settings: Settings, prod
             time.sleep(moments.random() * 0.3)
             process.kill()
     archive_to_end(settings)
+    assert_exactly_once(settings, producer.sent, producer.shown)
+
+
+def test_joining_files_beside_an_archiver_that_is_killed_loses_and_doubles_nothing(
+    settings: Settings, producer: Producer
+) -> None:
+    joined = 0
+    for _ in range(2):
+        archived, _ = rows_of(settings)
+        with archiver_process(settings) as process:
+            for _ in range(5):
+                producer.send(300)
+                joined += compact_lake(settings, open_buckets=True)["interactions"]["removed"]
+            wait_until(partial(has_more_rows, settings, archived), LIMIT_S, "a commit")
+            process.kill()
+    archive_to_end(settings)
+    joined += compact_lake(settings, open_buckets=True)["interactions"]["removed"]
+    assert joined > 0
     assert_exactly_once(settings, producer.sent, producer.shown)
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import DCAwareRoundRobinPolicy
@@ -19,11 +20,13 @@ from feast.feature_view import FeatureViewState
 from msgspec.structs import replace
 from pyspark.sql import SparkSession
 
-from batch.daily import run_daily
+from batch.daily import plan_run, run_daily
 from batch.lake.archiver import now_ms
 from batch.lake.impressions import IMPRESSIONS
+from batch.lake.interactions import INTERACTIONS
 from batch.lake.table import open_table, through_mark
 from batch.publish import NewerRunPublished
+from batch.quarantine import quarantine_file
 from domain import reference
 from domain.artifacts import Artifact
 from domain.features import GENERATION, JOIN_KEYS, Entity, column_names, features_of
@@ -34,7 +37,7 @@ from feature_repo.store import close_store, open_store
 from feature_repo.views import ITEM_PROFILE, VISITOR_HISTORY, View
 from infra.settings import BatchSettings, CassandraSettings, RedisSettings, Settings
 from schemas import topics
-from tests.builders import START_MS, impression
+from tests.builders import START_MS, impression, record
 from tests.integration.generated_log import PERIOD_MS, POLICIES, generated_log, lake_of
 
 CUTOFF_MS = START_MS + 44 * PERIOD_MS
@@ -63,10 +66,14 @@ class Outcome:
 @pytest.fixture(scope="module")
 def outcome(module_settings: Settings, redis_server: RedisSettings, cassandra: CassandraSettings) -> Outcome:
     settings = module_settings.model_copy(
-        update={"policies": POLICIES, "batch": BatchSettings(spark_memory="1g", spark_cores=2)}
+        update={
+            "policies": POLICIES,
+            "batch": BatchSettings(spark_memory="1g", spark_cores=2, quarantine_share_max=0.01),
+        }
     )
     log, shown = shown_before(generated_log(3))
     lake = lake_of(settings.lake_dir, log)
+    lake.append([INTERACTIONS.to_rows(impossible_records(), POLICIES.bucket)], {})
     lake.append([], {through_mark(topics.INTERACTIONS.named(settings.kafka.topic_prefix).name): now_ms()})
     mark = through_mark(topics.IMPRESSIONS.named(settings.kafka.topic_prefix).name)
     open_table(settings, IMPRESSIONS).append([IMPRESSIONS.to_rows(shown, POLICIES.bucket)], {mark: now_ms()})
@@ -74,6 +81,14 @@ def outcome(module_settings: Settings, redis_server: RedisSettings, cassandra: C
     told: list[str] = []
     summary = run_daily(settings, CUTOFF_MS, tell=told.append)
     return Outcome(settings, log, shown, killed_after, told, summary)
+
+
+def impossible_records() -> list[LogRecord]:
+    """What no producer can have sent: another program wrote it into the table."""
+    return [
+        record(f"broken{number}", item="", received_at_ms=CUTOFF_MS - 1, partition=5, offset=number)
+        for number in range(2)
+    ]
 
 
 def shown_before(log: list[LogRecord]) -> tuple[list[LogRecord], list[ImpressionRecord]]:
@@ -143,7 +158,7 @@ def test_feast_reads_what_the_reference_says_for_every_key(outcome: Outcome, vie
 
 def test_a_killed_run_goes_on_after_the_step_that_was_done(outcome: Outcome) -> None:
     assert outcome.killed_after[-1].startswith("daily: features:")
-    assert "daily: going on after spark, admission, features" in outcome.told
+    assert "daily: going on after quarantine, spark, admission, features" in outcome.told
     assert not any(line.startswith("daily: features:") for line in outcome.told)
     assert any(line.startswith("daily: sessions:") for line in outcome.told)
 
@@ -162,6 +177,20 @@ def test_the_published_artifact_is_the_run_that_was_told(outcome: Outcome) -> No
         for key, facts in reference.facts_by_key("item", below_cutoff(outcome.log), POLICIES).items()
     }
     assert popular[best] == max(popular.values())
+
+
+def test_rows_that_break_the_contract_are_kept_out_and_told(outcome: Outcome) -> None:
+    assert outcome.summary["interactions_quarantined"] == 2
+    assert outcome.summary["impressions_quarantined"] == 0
+    folder = outcome.settings.state_dir / "daily" / str(CUTOFF_MS)
+    told = pq.read_table(quarantine_file(folder, INTERACTIONS)).to_pylist()
+    assert [(one["partition"], one["offset"], one["reason"]) for one in told] == [(5, 0, "item_id"), (5, 1, "item_id")]
+
+
+def test_a_dry_run_of_what_is_done_finds_nothing_to_do(outcome: Outcome) -> None:
+    plan = plan_run(outcome.settings, CUTOFF_MS)
+    assert plan["to_do"] == []
+    assert plan["published"] == {"version": outcome.summary["version"], "cutoff_ms": CUTOFF_MS}
 
 
 def below_cutoff(log: list[LogRecord]) -> list[LogRecord]:

@@ -1,12 +1,15 @@
 """The record of a daily run: skip what is done, begin anew when the log or the catalogue is another, hold the lock."""
 
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
-from batch.run import AnotherRun, Pin, Run, only_run, prune
+from batch.cutoff import Cut
+from batch.run import AnotherRun, Pin, Run, only_run, prune, record_of
 from domain.policies import Policies, SessionPolicy
 
+CUT = Cut(86_400_000, 1, 0, 10, 1, 0)
 PIN = Pin(cutoff_ms=86_400_000, first_bucket_ms=0, records=10, catalogue_fingerprint="f")
 
 
@@ -22,7 +25,7 @@ class Work:
 
 
 def opened(folder: Path, pin: Pin = PIN, *, fresh: bool = False) -> Run:
-    return Run.open(folder, pin, 1, lambda _: None, fresh=fresh)
+    return Run.open(folder, pin, CUT, lambda _: None, fresh=fresh)
 
 
 def test_a_step_that_is_done_is_skipped_by_the_next_process(tmp_path: Path) -> None:
@@ -83,7 +86,7 @@ def test_an_undone_step_is_done_again(tmp_path: Path) -> None:
 
 def test_each_step_is_told_with_its_numbers(tmp_path: Path) -> None:
     told: list[str] = []
-    Run.open(tmp_path / "run", PIN, 1, told.append).step("features", lambda: {"visitors": 1_234})
+    Run.open(tmp_path / "run", PIN, CUT, told.append).step("features", lambda: {"visitors": 1_234})
     assert told[0].startswith("daily: features: 1,234 visitors in ")
 
 
@@ -94,9 +97,26 @@ def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_only_the_newest_cutoffs_stay(tmp_path: Path) -> None:
-    for name in ("9", "10", "11", "100"):
-        (tmp_path / name).mkdir()
+def test_a_run_that_waits_begins_when_the_other_one_has_ended(tmp_path: Path) -> None:
+    held, began = Event(), Event()
+
+    def hold() -> None:
+        with only_run(tmp_path):
+            held.set()
+            assert not began.wait(0.2)
+
+    other = Thread(target=hold)
+    other.start()
+    held.wait()
+    with only_run(tmp_path, wait_s=20):
+        began.set()
+    other.join()
+
+
+def test_the_folders_of_the_newest_cutoffs_and_of_this_one_stay_and_every_record(tmp_path: Path) -> None:
+    for name in ("8", "9", "10", "11", "100"):
+        opened(tmp_path / name)
     (tmp_path / "lock").touch()
-    prune(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "100", "11", "lock"]
+    prune(tmp_path, 8)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "100", "11", "8", "lock", "records"]
+    assert record_of(tmp_path, 9) is not None

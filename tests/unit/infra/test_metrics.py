@@ -15,8 +15,8 @@ from infra import metrics
 from infra.processes.ports import free_ports
 from infra.settings import PROJECT_ROOT
 
-LAYERS = "serving|writer|archiver|parity"
-UNITS = "seconds|records|rows|fields|requests|slates|items|events|impressions|swaps|rebuilds|letters"
+LAYERS = "serving|writer|archiver|daily|parity"
+UNITS = "seconds|records|rows|fields|requests|slates|items|events|impressions|swaps|rebuilds|letters|runs"
 NAME = re.compile(f"firth_({LAYERS})_([a-z_]+_)?({UNITS})(_total)?")
 
 

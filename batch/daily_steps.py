@@ -1,0 +1,198 @@
+"""What each step of a daily run does.
+
+Files are complete or absent: each is written beside its place and then renamed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from pyspark.sql import DataFrame, SparkSession
+
+from batch import run as runs
+from batch.cutoff import Cut
+from batch.evaluation import POLICIES, choose_policy, evaluate_models
+from batch.features.admission import admitted
+from batch.features.facts import ORDER, read_log
+from batch.features.impressions import impression_counts, read_impressions, with_impressions
+from batch.features.plan import view_rows
+from batch.lake.archiver import TABLES
+from batch.lake.impressions import IMPRESSIONS
+from batch.lake.interactions import INTERACTIONS
+from batch.lake.layout import Layout
+from batch.lake.table import Lake
+from batch.parquet import write_file
+from batch.publish import BATCH_VIEWS, publish
+from batch.quarantine import quarantine, quarantine_file
+from batch.registry import daily_steps as registry
+from batch.run import Found, Run, Tell
+from batch.training import artifact
+from batch.training.models import Models, vocabulary_of
+from batch.training.session_log import DatedSessions
+from batch.training.sessions import sessions_of
+from domain.recommenders.protocol import Recommender
+from domain.recommenders.session_knn import SessionKnn
+from domain.recommenders.vocabulary import Vocabulary
+from infra.settings import Settings
+
+OpenSpark = Callable[[Settings, int], AbstractContextManager[SparkSession]]
+
+STEPS: Final = (
+    "quarantine", "spark", "admission", "features", "sessions", "tune", "models", "evaluate", "artifact", "gate",
+    "publish", "promote", "track",
+)  # fmt: skip
+"""In their order."""
+
+SERVED: Final = frozenset({"gate", "publish", "promote", "track"})
+"""Those that only a run has whose rows are published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps of one run, over the versions of the tables that its cut names."""
+
+    settings: Settings
+    cut: Cut
+    folder: Path
+    open_spark: OpenSpark
+
+    @property
+    def view_files(self) -> dict[str, Path]:
+        """The Parquet file of each batch view."""
+        return {view.name: self.folder / f"{view.name}.parquet" for view in BATCH_VIEWS}
+
+    def quarantine(self) -> Found:
+        """Look for rows that break the contract; how many there are of each table."""
+        return {f"{layout.name}_quarantined": self._quarantine(layout) for layout in TABLES}
+
+    def _quarantine(self, layout: Layout[Any]) -> int:
+        versions = {INTERACTIONS.name: self.cut.lake_version, IMPRESSIONS.name: self.cut.impressions_version}
+        done = quarantine(
+            Lake.at_version(self.settings, layout, versions[layout.name]),
+            layout,
+            self.settings.policies.bucket,
+            cutoff_ms=self.cut.cutoff_ms,
+            folder=self.folder,
+            share_max=self.settings.batch.quarantine_share_max,
+        )
+        return done.quarantined
+
+    def compute(self, run: Run) -> None:
+        """All that Spark does, in one session that is only started when something is left to do."""
+        if run.is_done("features") and run.is_done("sessions"):
+            return
+        started_s = time.monotonic()
+        with self.open_spark(self.settings, self.cut.records + self.cut.impressions) as spark:
+            run.note("spark", {"cores": self.settings.batch.spark_cores}, started_s)
+            started_s = time.monotonic()
+            facts = self._admitted(spark)
+            run.note("admission", {"admitted": facts.count()}, started_s)
+            run.step("features", partial(self.compute_features, spark, facts))
+            run.step("sessions", partial(self.cut_sessions, facts))
+
+    def _admitted(self, spark: SparkSession) -> DataFrame:
+        """The admitted facts, kept in the session for all that is computed from them."""
+        log = read_log(spark, self.settings.lake_dir, self.cut.lake_version, self.cut.cutoff_ms)
+        return admitted(self._sound(spark, log, INTERACTIONS), self.settings.policies)
+
+    def _sound(self, spark: SparkSession, rows: DataFrame, layout: Layout[Any]) -> DataFrame:
+        """The rows that are not in quarantine; where none is, that costs nothing."""
+        path = quarantine_file(self.folder, layout)
+        if not path.exists():
+            return rows
+        broken = spark.read.parquet(str(path)).select(*ORDER).distinct()
+        return rows.join(broken, list(ORDER), "left_anti")
+
+    def compute_features(self, spark: SparkSession, facts: DataFrame) -> Found:
+        """The rows of every batch view."""
+        rows = {}
+        for view in BATCH_VIEWS:
+            frame = view_rows(
+                view.entity,
+                facts,
+                self.settings.policies.bucket,
+                first_bucket_ms=self.cut.first_bucket_ms,
+                cutoff_ms=self.cut.cutoff_ms,
+            )
+            if view.entity == "item":
+                frame = with_impressions(frame, self._impression_counts(spark, facts), self.cut.cutoff_ms)
+            rows[f"{view.entity}s"] = write_file(frame, self.view_files[view.name])
+        return rows
+
+    def _impression_counts(self, spark: SparkSession, facts: DataFrame) -> DataFrame:
+        """What became of every item that was shown."""
+        cut = self.cut
+        shown = read_impressions(spark, self.settings.impressions_dir, cut.impressions_version, cut.cutoff_ms)
+        return impression_counts(self._sound(spark, shown, IMPRESSIONS), facts)
+
+    def cut_sessions(self, facts: DataFrame) -> Found:
+        """Every visitor's sessions."""
+        sessions = sessions_of(facts, self.settings.policies.session)
+        return {"sessions": write_file(sessions, self.folder / "sessions.parquet")}
+
+    def tune(self) -> Found:
+        """Which of the declared policies suits this log, by a slice that no figure is reported on."""
+        sessions, vocabulary = self._sessions()
+        policy, hit_rates = choose_policy(sessions, len(vocabulary))
+        return {"policy": policy, "validation_hr20": hit_rates}
+
+    def build_models(self, policy: str) -> Found:
+        """The index and the popularity, over every item with a profile."""
+        sessions, vocabulary = self._sessions()
+        unfinished = self.folder / "models.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        models = Models.build(
+            self.view_files["item_profile"],
+            sessions,
+            vocabulary,
+            cutoff_ms=self.cut.cutoff_ms,
+            policy=POLICIES[policy],
+        )
+        models.save(unfinished)
+        shutil.rmtree(self.folder / "models", ignore_errors=True)
+        unfinished.rename(self.folder / "models")
+        return {"items": len(vocabulary), "sessions": len(sessions)}
+
+    def evaluate(self, policy: str) -> Found:
+        """How good the models are, asked about the newest sessions."""
+        sessions, vocabulary = self._sessions()
+        return evaluate_models(sessions, len(vocabulary), policy)
+
+    def _sessions(self) -> tuple[DatedSessions, Vocabulary]:
+        vocabulary = vocabulary_of(self.view_files["item_profile"])
+        return DatedSessions.read(self.folder / "sessions.parquet", vocabulary), vocabulary
+
+    def pack(self, record: runs.Record, metrics: Found) -> Found:
+        """The models as an artifact."""
+        steps = record.steps
+        manifest = artifact.pack(
+            self.folder / "models",
+            self.settings.artifacts_dir,
+            cutoff_ms=self.cut.cutoff_ms,
+            lake_version=record.lake_version,
+            created_at_ms=time.time_ns() // 1_000_000,
+            metrics=metrics,
+            counts={**steps["features"].found, **steps["sessions"].found, "records": record.pin.records},
+        )
+        return {"version": manifest.version}
+
+    def gate(self, version: str, policy: str, tell: Tell) -> Found:
+        """Whether the artifact may take the place of the one that is served."""
+        sessions, vocabulary = self._sessions()
+
+        def twin(at_ms: int) -> Recommender:
+            known = sessions.where(sessions.log.ended_at_ms < at_ms)
+            return SessionKnn.build(known.log, len(vocabulary), POLICIES[policy])
+
+        return registry.gate(self.settings, version, sessions, twin, tell)
+
+    def publish(self) -> Found:
+        """The rows of every batch view; the artifact is promoted afterwards, or not."""
+        return dict(publish(self.settings, self.view_files, self.cut.cutoff_ms).rows)
