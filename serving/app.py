@@ -115,6 +115,7 @@ class Server:
         followed = {name: _state_of(follower) for name, follower in self.followers.items()}
         checks = {
             "model": model.version if model else "none",
+            **({"refused_model": self.artifacts.problem} if self.artifacts.problem else {}),
             **followed,
             "redis": "away" if self.speed.breaker.is_open else "usable",
             "cassandra": "usable" if self.history.is_connected else "away",
@@ -128,7 +129,7 @@ class Server:
         return self.followers["trends"].has_failed or self.pulse.is_silent(asked_at_ms)
 
     def _note_swap(self, artifact: Artifact) -> None:
-        """A daily run has been published: its rows come with its models."""
+        """Another model, most often of a daily run: whose rows are there too."""
         self.history_cache.expire()
         metrics.SERVING_ARTIFACT_SWAPS.inc()
         metrics.SERVING_CUTOFF_SECONDS.set(artifact.manifest.cutoff_ms / 1000)

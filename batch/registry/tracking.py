@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class Tracking:
             DependencyError: MLflow cannot use it.
         """
         keep_quiet()
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every step in which the tables are made
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 

@@ -71,3 +71,22 @@ def test_a_manifest_says_nothing_unknown(tmp_path: Path) -> None:
     (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest | {"surprise": 1}))
     with pytest.raises(BrokenArtifact, match="surprise"):
         Artifact.load(folder)
+
+
+def test_the_version_before_is_remembered_and_found_again(tmp_path: Path) -> None:
+    assert artifacts.previous_version(tmp_path) is None
+    for version in ("v1", "v2", "v2"):
+        artifacts.point_to(tmp_path, version)
+    assert (artifacts.current_version(tmp_path), artifacts.previous_version(tmp_path)) == ("v2", "v1")
+
+
+def test_the_cutoff_of_the_rows_does_not_depend_on_the_artifact_that_is_served(tmp_path: Path) -> None:
+    assert artifacts.published_cutoff_ms(tmp_path) is None
+    packed(tmp_path / "v1")
+    artifacts.point_to(tmp_path, "v1")
+    assert artifacts.published_cutoff_ms(tmp_path) == 2  # as an earlier release left it
+    artifacts.cover(tmp_path, 7)
+    assert artifacts.published_cutoff_ms(tmp_path) == 7
+    (tmp_path / artifacts.COVERED).write_text("soon")
+    with pytest.raises(BrokenArtifact, match="covered"):
+        artifacts.published_cutoff_ms(tmp_path)
