@@ -32,15 +32,12 @@ NEW_TOPIC_LIMIT_S: Final = 30.0
 
 @dataclass
 class SentLog:
-    """What landed: the next offset of each partition, and of the watched events the place and Kafka's timestamp."""
+    """What landed: how many events, the next offset of each partition, and of the watched events the place and Kafka's
+    timestamp."""
 
+    count: int = 0
     ends: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     watched: list[tuple[Stamp, bytes]] = field(default_factory=list)
-
-    @property
-    def count(self) -> int:
-        """How many events there are."""
-        return sum(self.ends.values())
 
     def records(self) -> list[LogRecord]:
         """The watched events, decoded."""
@@ -117,6 +114,7 @@ class Sender:
             elif error:
                 raise DependencyError("kafka", f"refused a batch with error {error}", "see the broker's log")
             else:
+                self.log.count += batch.count
                 self.log.ends[partition] = offset + batch.count
                 self.log.watched += [(Stamp(at_ms, partition, offset + place), raw) for place, raw in batch.watched]
         return again
