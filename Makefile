@@ -86,9 +86,17 @@ bench: setup ## every benchmark, one after the other; numbers land in bench/resu
 bench-speed: setup ## the stream: events/s, CPU, state and restarts by visitors and state backend; ARGS="--help" tells
 	@$(BENCH) -u -m tests.benchmark.bench_speed $(ARGS)
 
+.PHONY: bench-batch
+bench-batch: setup ## the daily batch by size of the log: time, memory, shuffles, publishing; ARGS="--events 10000000"
+	@$(BENCH) -u -m tests.benchmark.bench_batch $(ARGS)
+
 .PHONY: bench-freshness
 bench-freshness: setup ## from a click to the slate that knows it, under load; ARGS="--overload" sends too much as well
 	@$(BENCH) -u -m tests.benchmark.bench_freshness $(ARGS)
+
+.PHONY: bench-quality
+bench-quality: setup ## ranking quality of every model on the logs in DATA, with baselines (docs/quality.md)
+	@$(BENCH) -u -m tests.benchmark.bench_quality $(if $(DATA),--data $(DATA)) $(ARGS)
 
 # --- keep up ----------------------------------------------------------------------------------------------------
 

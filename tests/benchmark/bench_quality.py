@@ -129,7 +129,7 @@ def _line(first: str, cells: Sequence[Any]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="public logs or splits; without it one is made up")
     parser.add_argument("--sets", nargs="*", metavar="NAME", help="only these splits")
     parser.add_argument("--models", nargs="*", default=list(MODELS), metavar="NAME", help=f"of {', '.join(MODELS)}")
     parser.add_argument("--minutes", type=float, default=30.0, metavar="M", help="for each model and set (30)")

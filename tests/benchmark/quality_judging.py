@@ -92,7 +92,9 @@ class Marked:
 def mark(sheet: Sheet, predictions: Path) -> Marked:
     """Judge a file of `query_id, rank, item_id`; a query without rows is a miss."""
     table = pd.read_parquet(predictions).sort_values(["query_id", "rank"], kind="stable")
-    ranked = {int(query): list(items) for query, items in table.groupby("query_id")["item_id"]}  # type: ignore[call-overload]
+    ranked: dict[int, list[int]] = {}
+    for query_id, item_id in zip(table["query_id"].tolist(), table["item_id"].tolist(), strict=True):
+        ranked.setdefault(query_id, []).append(item_id)
     protocol = sheet.protocol
     counting = [number for number, query in enumerate(sheet.queries) if protocol.asked([query])]
     asked = [sheet.queries[number] for number in counting]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
 import pandas as pd
 
 Judged = Literal["next", "dedup", "set"]
@@ -55,13 +56,37 @@ class Split:
         return pd.read_parquet(self.folder / "queries.parquet")
 
 
-def splits_of(source: Path, folder: Path) -> list[Split]:
-    """The splits that `source` has, or those of the logs in it, written into `folder`."""
+def splits_of(source: Path | None, folder: Path) -> list[Split]:
+    """The splits that `source` has, or those of the logs in it, written into `folder`; without one a made-up log's."""
+    if source is None:
+        return [_write(folder, "made_up", made_up_log())]
     ready = sorted(path.parent for path in source.glob("*/queries.parquet"))
     if ready:
         return [Split(path) for path in ready]
     logs = {path.parent.name: pd.read_parquet(path) for path in sorted(source.glob("*/events.parquet"))}
     return [_write(folder, name, log) for name, log in logs.items()]
+
+
+def made_up_log(sessions: int = 4_000, items: int = 1_500) -> pd.DataFrame:
+    """Sessions that walk with small steps along a ring of items, popular places first; the newest eighth is asked."""
+    generator = np.random.default_rng(20_261_122)
+    lengths = np.minimum(2 + generator.geometric(0.25, size=sessions), 50)
+    starts = (generator.zipf(1.3, size=sessions) * 7919) % items
+    walks = [
+        (start + np.cumsum(generator.integers(-3, 4, size=length))) % items
+        for start, length in zip(starts, lengths, strict=True)
+    ]
+    session_of = np.repeat(np.arange(sessions), lengths)
+    place = np.concatenate([np.arange(length) for length in lengths])
+    return pd.DataFrame(
+        {
+            "user_or_session_id": session_of,
+            "item_id": np.concatenate(walks),
+            "event_type": "view",
+            "timestamp": session_of * 3_600.0 + place * 10,
+            "split": np.where(session_of < sessions * 7 // 8, "train", "test"),
+        }
+    )
 
 
 def _write(folder: Path, name: str, log: pd.DataFrame) -> Split:

@@ -52,7 +52,8 @@ def _users_of_items(sheet: Sheet) -> Scores:
     users, user_of = np.unique(train["user_or_session_id"].to_numpy(), return_inverse=True)
     matrix = np.zeros((len(users), len(sheet.counts)), np.float32)
     matrix[user_of, list(sheet.numbers(train["item_id"]))] = 1
-    return matrix / np.linalg.norm(matrix, axis=0)
+    matrix /= np.linalg.norm(matrix, axis=0)
+    return matrix
 
 
 def _scores(users_of: Scores, prefixes: list[tuple[int, ...]]) -> Scores:

@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from mlflow import MlflowClient
 
 from batch.__main__ import main
 from batch.lake.interactions import INTERACTIONS
@@ -17,8 +18,10 @@ from batch.lake.table import Lake
 from batch.quality.circumstances import read_circumstances
 from batch.quality.command import NothingToEvaluate, Wanted, evaluate_lake, newest_run
 from batch.quality.contestants import chosen
+from batch.quality.tracking import track
 from domain.recommenders.vocabulary import Vocabulary
 from domain.reference import LogRecord
+from infra.processes.mlflow import store_uri
 from infra.settings import Settings
 from schemas.events import InteractionContext
 from tests.builders import START_MS, record
@@ -135,3 +138,40 @@ def test_too_few_sessions_are_refused(tmp_path: Path) -> None:
     run_of(settings, sessions=1)
     with pytest.raises(NothingToEvaluate, match="1 sessions"):
         evaluate_lake(settings, Wanted(chosen("quick"), tmp_path), lambda _: None)
+
+
+def test_mlflow_has_a_run_with_the_page_and_one_below_it_for_every_model(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "state")
+    page = tmp_path / "evaluation.html"
+    page.write_text("<p>page</p>")
+    interval = [0.5, 0.4, 0.6]
+    model = {
+        "metrics": {"HR@20": interval, "NDCG_rest@20": interval},
+        "lists": {"gini": 0.25, "diversity": None},
+        "groups": {
+            "prefix_length": {"8+": {"queries": 3, "HR@20": interval}},
+            "device": {SCRIPT: {"queries": 3, "HR@20": interval}},
+        },
+        "build_s": 1.5,
+        "latency_us": {"p50": 7.0},
+    }
+    figures = {"cutoff_ms": CUTOFF_MS, "k": 20, "models": {"popularity": model, "session_knn": model}, "paired": []}
+    whole = track(settings, figures, {page.name: page})
+    client = MlflowClient(store_uri(settings))
+    assert [each.path for each in client.list_artifacts(whole)] == ["evaluation.html"]
+    experiment = client.get_experiment_by_name("evaluation")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{whole}'")
+    assert {run.data.params["model"] for run in runs} == {"popularity", "session_knn"}
+    assert runs[0].data.metrics == {
+        "hr20": 0.5,
+        "hr20.low": 0.4,
+        "hr20.high": 0.6,
+        "ndcg_rest20": 0.5,
+        "ndcg_rest20.low": 0.4,
+        "ndcg_rest20.high": 0.6,
+        "lists.gini": 0.25,
+        "prefix_length.8 and more.hr20": 0.5,
+        "build_s": 1.5,
+        "latency_us.p50": 7.0,
+    }
