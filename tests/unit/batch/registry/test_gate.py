@@ -92,7 +92,8 @@ def test_sessions_since_the_current_cutoff_are_asked_of_it_and_of_a_twin_that_ha
 
 
 def test_a_worse_one_is_refused_with_the_interval(world: World) -> None:
-    verdict = world.judged(world.artifact("new", noise(1)), world.artifact("old", WALKS), LIMITS)
+    limits = GateSettings(rank_p99_ms_max=1_000, queries_min=50)
+    verdict = world.judged(world.artifact("new", noise(1)), world.artifact("old", WALKS), limits)
     assert not verdict.promoted
     assert verdict.basis == "seen_by_both"
     assert verdict.figures["hr20_gain_high"] < 0
