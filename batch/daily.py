@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from batch import run as runs
-from batch.cutoff import NotClosed, cut_log, end_of, look_at_cut
+from batch.cutoff import EmptyLog, NotClosed, cut_log, end_of, look_at_cut
 from batch.daily_steps import SERVED, STEPS, OpenSpark, Steps
 from batch.publish import NewerRunPublished, is_published, refuse_older
 from batch.registry import daily_steps as registry
@@ -32,7 +32,10 @@ from infra.settings import Settings, load_settings
 
 def main(arguments: Sequence[str]) -> int:
     """The command line; the last line on standard output is JSON."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.last_day and not options.first_day:
+        parser.error("--to needs --from")
     logs.configure("daily")
     settings = load_settings()
     _say(json.dumps(_run_as_asked(settings, options)))
@@ -41,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run_as_asked(settings: Settings, options: argparse.Namespace) -> Found:
     wanted_ms = end_of(options.date) if options.date else options.cutoff_ms
+    given: dict[str, Any] = {"fresh": options.fresh, "publishes": options.publishes, "wait_s": options.wait}
     if options.resume and wanted_ms is None and not options.first_day:
         left = unfinished(daily_folder(settings))
         wanted_ms = None if left is None else left.pin.cutoff_ms
@@ -48,11 +52,11 @@ def _run_as_asked(settings: Settings, options: argparse.Namespace) -> Found:
     if options.first_day:
         days = days_between(options.first_day, options.last_day or options.first_day)
         if options.dry_run:
-            return {"days": [plan_run(settings, end_of(day), publishes=day == days[-1]) for day in days]}
-        return backfill(settings, days, tell=_say, fresh=options.fresh, publishes=options.publishes)
+            last = days[-1] if options.publishes else None
+            return {"days": [plan_run(settings, end_of(day), publishes=day == last) for day in days]}
+        return backfill(settings, days, tell=_say, **given)
     if options.dry_run:
         return plan_run(settings, wanted_ms, publishes=options.publishes)
-    given: dict[str, Any] = {"fresh": options.fresh, "publishes": options.publishes, "wait_s": options.wait}
     return run_daily(settings, wanted_ms, tell=_say, **given)
 
 
@@ -125,11 +129,13 @@ def backfill(
     tell: Tell,
     fresh: bool = False,
     publishes: bool = True,
+    wait_s: float = 0.0,
     open_spark: OpenSpark = spark_session,
 ) -> Found:
     """A run for each day, in order; only the last is published, and only when nothing newer is.
 
-    A day that is done is passed over: killed, a backfill goes on with the first day that is not.
+    A day that is done is passed over: killed, a backfill goes on with the first day that is not. So is a day before
+    the first record, of which nothing can be learnt.
     """
     found: list[Found] = []
     for number, day in enumerate(days, start=1):
@@ -139,9 +145,12 @@ def backfill(
             tell(f"daily: {day} is done")
             found.append({"day": str(day), "done_before": True})
             continue
-        summary = run_daily(
-            settings, end_of(day), tell=tell, fresh=fresh, publishes=is_last, wait_s=0.0, open_spark=open_spark
-        )
+        given: dict[str, Any] = {"fresh": fresh, "wait_s": wait_s, "open_spark": open_spark}
+        try:
+            summary = run_daily(settings, end_of(day), tell=tell, publishes=is_last, **given)
+        except EmptyLog as error:
+            tell(f"daily: {day} is passed over: {error.problem}")
+            summary = {"empty": True}
         found.append({"day": str(day), **summary})
     newest = found[-1]
     return {"days": found, "published": newest["version"] if newest.get("published") else None}

@@ -169,7 +169,7 @@ def _of_interactions(batch: pa.RecordBatch) -> Iterator[tuple[str, Any]]:
     yield "price_micros", _if_given(batch["price_micros"], pc.less(batch["price_micros"], 0))
     weight = batch["weight"]
     yield "weight", _if_given(weight, pc.invert(pc.and_(pc.greater_equal(weight, 0.001), pc.less_equal(weight, 10.0))))
-    yield "attributes", pa.array([_is_no_object(text) for text in batch["attributes"].to_pylist()], pa.bool_())
+    yield "attributes", _is_no_object(batch["attributes"])
 
 
 def _of_impressions(batch: pa.RecordBatch) -> Iterator[tuple[str, Any]]:
@@ -189,13 +189,18 @@ def _if_given(cells: Any, is_broken: Any) -> Any:
     return pc.and_kleene(pc.is_valid(cells), is_broken)
 
 
-def _is_no_object(text: str | None) -> bool:
-    if text is None:
-        return False
+def _is_no_object(texts: Any) -> Any:
+    """Whether each text that is given is anything but a JSON object; few events have attributes."""
+    if texts.null_count == len(texts):
+        return pc.is_valid(texts)
+    return pa.array([text is not None and not _is_object(text) for text in texts.to_pylist()], pa.bool_())
+
+
+def _is_object(text: str) -> bool:
     try:
-        return not isinstance(msgspec.json.decode(text), dict)
+        return isinstance(msgspec.json.decode(text), dict)
     except msgspec.DecodeError:
-        return True
+        return False
 
 
 _RULES: Final[Mapping[str, Any]] = {INTERACTIONS.name: _of_interactions, IMPRESSIONS.name: _of_impressions}

@@ -10,7 +10,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -180,9 +180,12 @@ def _covered_ms(settings: Settings) -> int | None:
 
 
 def _lake_made_ms(settings: Settings) -> int:
-    """When the lake got its first commit: before it there was nothing to publish."""
-    commits: Iterable[Path] = (settings.lake_dir / "_delta_log").glob("*.json")
-    return min((path.stat().st_mtime_ns // 1_000_000 for path in commits), default=sys.maxsize)
+    """When the lake got its first commit, before which there was nothing to publish: 0 when that is long ago."""
+    commits = settings.lake_dir / "_delta_log"
+    try:
+        return (commits / f"{0:020}.json").stat().st_mtime_ns // 1_000_000
+    except FileNotFoundError:
+        return 0 if commits.exists() else sys.maxsize
 
 
 def _now_ms() -> int:

@@ -129,12 +129,20 @@ class Lake:
         reader = pa.RecordBatchReader.from_batches(self._schema, rows)
         try:
             write_deltalake(
-                self._table, reader, mode="append", commit_properties=CommitProperties(app_transactions=marks)
+                self._table,
+                reader,
+                mode="append",
+                schema_mode="merge" if self._lacks_columns() else None,
+                commit_properties=CommitProperties(app_transactions=marks),
             )
         except CommitFailedError as error:
             raise Overtaken(
                 f"{', '.join(progress)}: committed by another process after version {self.version}"
             ) from error
+
+    def _lacks_columns(self) -> bool:
+        """Whether a newer release has added columns: this one leaves them empty, and need not stop for that."""
+        return len(self._table.schema().fields) > len(self._schema)
 
     def compact(self, below_ms: int | None = None) -> Compacted:
         """Join the small files of the buckets that end by an instant, or of all.

@@ -92,6 +92,14 @@ def test_a_backfill_that_was_killed_goes_on_with_the_first_day_that_is_not_done(
     assert [day.get("done_before", False) for day in again["days"]] == [True, True, False]
 
 
+def test_days_before_the_first_record_are_passed_over(tmp_path: Path) -> None:
+    before = [date.fromordinal(FIRST.toordinal() - 1)]
+    told: list[str] = []
+    done = backfill(archived(tmp_path), before, tell=told.append)
+    assert done == {"days": [{"day": str(before[0]), "empty": True}], "published": None}
+    assert any("passed over" in line for line in told)
+
+
 def test_days_go_from_the_first_to_the_last() -> None:
     assert len(DAYS) == 3
     with pytest.raises(NotClosed, match="lies before --from"):
