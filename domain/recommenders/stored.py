@@ -33,7 +33,7 @@ def write_arrays(path: Path, kind: str, format_number: int, arrays: Mapping[str,
 def read_arrays(path: Path, kind: str, format_number: int, names: Iterable[str]) -> Arrays:
     """Read the named arrays; raises `UnreadableModel`."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             found = str(stored["__kind__"])
             if found != f"{kind}/{format_number}":
                 raise UnreadableModel(path, f"it holds {found!r}, expected '{kind}/{format_number}'")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ from domain.recommenders.neural_encoders import EncoderKind
 
 Loss = Literal["cross-entropy", "bpr-max", "gbce"]
 Struck = Literal["nothing", "current", "seen"]
+TEMPERATURE_MIN: Final = 0.02
+"""Logits reach 1 / temperature; their exponentials, summed over a catalogue, must fit a float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,10 @@ class NeuralPolicy:
         sizes = (self.dimensions, self.clicks_max, self.layers, self.heads, self.epochs, self.clicks_per_batch)
         if min(*sizes, self.threads, self.patience) < 1:
             raise ValueError(f"{self} has a size below 1")
-        if min(self.temperature, self.learning_rate) <= 0 or not 0 <= self.dropout < 1:
-            raise ValueError(f"{self} has a temperature or learning rate not above 0, or a dropout outside 0 to 1")
+        if self.temperature < TEMPERATURE_MIN or self.learning_rate <= 0 or not 0 <= self.dropout < 1:
+            raise ValueError(
+                f"{self} has a temperature below {TEMPERATURE_MIN}, a rate not above 0, or a dropout outside 0 to 1"
+            )
         if min(self.negatives, self.sessions_max, self.recency_half_life_days) < 0:
             raise ValueError(f"{self} has a negative count or half-life")
         if self.negatives == 0 and self.loss != "cross-entropy":

@@ -41,6 +41,21 @@ def threads_set(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def products_in_bfloat16(*, wanted: bool) -> Iterator[None]:
+    """Let matrix products round their inputs to bfloat16 where that is quicker; sums and results stay float32.
+
+    Two to four times quicker with AMX, and unlike autocast it does not round the logits.
+    """
+    matmul = torch.backends.mkldnn.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "bf16" if wanted else before
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before
+
+
 class Learner:
     """Not thread-safe: dropout and masks draw from torch's global generator, which `fresh` seeds."""
 
@@ -79,22 +94,23 @@ class Learner:
     def epoch(self, pieces: Pieces, steps_planned: int) -> float:
         """Learn from every piece once; the mean loss of a batch."""
         self.network.train()
-        losses = [
-            self._step(batch, self._learning_rate(steps_planned))
-            for batch in pieces.batches(self.policy.clicks_per_batch, self._generator)
-        ]
+        with products_in_bfloat16(wanted=self.policy.bfloat16):
+            losses = [
+                self._step(batch, self._learning_rate(steps_planned))
+                for batch in pieces.batches(self.policy.clicks_per_batch, self._generator)
+            ]
         return float(np.mean(losses)) if losses else 0.0
 
     def probe(self, pieces: Pieces, batches: int) -> float:
         """Seconds a batch takes; the learner has learnt from them, so throw it away."""
         self.network.train()
         spent = []
-        for batch in itertools.islice(
-            pieces.batches(self.policy.clicks_per_batch, self._generator), PROBED_FIRST + batches
-        ):
-            began = time.perf_counter()
-            self._step(batch, self.policy.learning_rate)
-            spent.append(time.perf_counter() - began)
+        epoch = pieces.batches(self.policy.clicks_per_batch, self._generator)
+        with products_in_bfloat16(wanted=self.policy.bfloat16):
+            for batch in itertools.islice(epoch, PROBED_FIRST + batches):
+                began = time.perf_counter()
+                self._step(batch, self.policy.learning_rate)
+                spent.append(time.perf_counter() - began)
         return float(np.mean(spent[PROBED_FIRST:] or spent or [0.0]))
 
     def model(self) -> NeuralSessionModel:
@@ -124,11 +140,10 @@ class Learner:
         rows, placed, drawn = self._rows(given, goals)
         taken = self._table.take(rows)
         vectors = functional.normalize(taken, dim=-1)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.policy.bfloat16):
-            clicks = functional.embedding(placed[0], vectors) * self.policy.dimensions**0.5
-            if masked is not None:
-                clicks = torch.where(masked[:, :, None], self.network["mask"], clicks)
-            answers = self.network(clicks, seen)[asked]
+        clicks = functional.embedding(placed[0], vectors) * self.policy.dimensions**0.5
+        if masked is not None:
+            clicks = torch.where(masked[:, :, None], self.network["mask"], clicks)
+        answers = self.network(clicks, seen)[asked]
         loss = loss_of(answers, vectors, Targets(placed[1], weights), drawn, self.policy)
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate

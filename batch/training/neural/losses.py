@@ -42,11 +42,10 @@ class Drawn:
 
 def loss_of(answers: Tensor, vectors: Tensor, targets: Targets, drawn: Drawn | None, policy: NeuralPolicy) -> Tensor:
     """The weighted mean loss of a batch; without `drawn` the cross-entropy over all of `vectors`."""
-    if drawn is None:
-        summed: Tensor = _FullSoftmax.apply(answers, vectors, targets, policy)  # type: ignore[no-untyped-call]
-        return summed / targets.weights.sum()
     positive = (answers * functional.embedding(targets.items, vectors)).sum(-1) / policy.temperature
-    negative = _products(answers, functional.embedding(drawn.items, vectors), policy) / policy.temperature
+    if drawn is None:
+        return _full_softmax(answers, vectors, positive, targets, policy)
+    negative = answers @ functional.embedding(drawn.items, vectors).T / policy.temperature
     is_target = drawn.items[None] == targets.items[:, None]
     if policy.loss == "cross-entropy":
         losses = _sampled_softmax(positive, negative, is_target, drawn)
@@ -57,10 +56,13 @@ def loss_of(answers: Tensor, vectors: Tensor, targets: Targets, drawn: Drawn | N
     return (losses * targets.weights).sum() / targets.weights.sum()
 
 
-def _products(answers: Tensor, vectors: Tensor, policy: NeuralPolicy) -> Tensor:
-    if not policy.bfloat16:
-        return answers @ vectors.T
-    return (answers.bfloat16() @ vectors.bfloat16().T).float()
+def _full_softmax(answers: Tensor, vectors: Tensor, positive: Tensor, targets: Targets, policy: NeuralPolicy) -> Tensor:
+    smoothing, weights = policy.label_smoothing, targets.weights
+    wanted = positive
+    if smoothing:
+        wanted = (1 - smoothing) * positive + smoothing * (answers @ vectors.mean(0)) / policy.temperature
+    logs: Tensor = _WeightedLogSums.apply(answers / policy.temperature, vectors, weights)  # type: ignore[no-untyped-call]
+    return (logs - (wanted * weights).sum()) / weights.sum()
 
 
 def _sampled_softmax(positive: Tensor, negative: Tensor, is_target: Tensor, drawn: Drawn) -> Tensor:
@@ -82,36 +84,29 @@ def _gbce(positive: Tensor, negative: Tensor, is_target: Tensor, drawn: Drawn, c
     return power * functional.softplus(-positive) + missed
 
 
-class _FullSoftmax(torch.autograd.Function):
-    """Summed cross-entropy over all items; gradients are found on the way, so no logits are kept."""
+class _WeightedLogSums(torch.autograd.Function):
+    """The weighted sum over answers of log(sum over items of exp(logit)); its gradients are found on the way.
+
+    No logits are kept, and each is read three times only: they are at most 1 / temperature, so exp needs no maximum.
+    """
 
     @staticmethod
-    def forward(ctx: Any, answers: Tensor, vectors: Tensor, targets: Targets, policy: NeuralPolicy) -> Tensor:
-        kind = torch.bfloat16 if policy.bfloat16 else torch.float32
-        table = vectors.to(kind)
-        of_answers = torch.empty_like(answers)
-        of_vectors = torch.zeros_like(vectors)
-        smoothing, total = policy.label_smoothing, torch.zeros(())
-        for start in range(0, len(answers), ROWS_TOGETHER):
+    def forward(ctx: Any, scaled: Tensor, vectors: Tensor, weights: Tensor) -> Tensor:
+        of_scaled, of_vectors = torch.empty_like(scaled), torch.zeros_like(vectors)
+        total = torch.zeros(())
+        for start in range(0, len(scaled), ROWS_TOGETHER):
             rows = slice(start, start + ROWS_TOGETHER)
-            some, items, weights = answers[rows].to(kind), targets.items[rows, None], targets.weights[rows, None]
-            logs = torch.log_softmax((some @ table.T).float().div_(policy.temperature), 1)
-            target_logs = logs.gather(1, items)
-            losses = -(1 - smoothing) * target_logs
-            if smoothing:
-                losses -= smoothing * logs.mean(1, keepdim=True)
-            total += (losses * weights).sum()
-            excess = logs.exp_()
-            if smoothing:
-                excess -= smoothing / len(vectors)
-            excess.scatter_add_(1, items, torch.full_like(target_logs, smoothing - 1))
-            excess = excess.mul_(weights / policy.temperature).to(kind)
-            of_answers[rows] = (excess @ table).float()
-            of_vectors += (excess.T @ some).float()
-        ctx.save_for_backward(of_answers, of_vectors)
+            some, weight = scaled[rows], weights[rows, None]
+            powers = (some @ vectors.T).exp_()  # [answers, items]
+            sums = powers.sum(1, keepdim=True)
+            total += (sums.log() * weight).sum()
+            powers.mul_(weight / sums)
+            of_scaled[rows] = powers @ vectors
+            of_vectors.addmm_(powers.T, some)
+        ctx.save_for_backward(of_scaled, of_vectors)
         return total
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> Any:
-        of_answers, of_vectors = ctx.saved_tensors
-        return of_answers * outer[0], of_vectors * outer[0], None, None
+        of_scaled, of_vectors = ctx.saved_tensors
+        return of_scaled * outer[0], of_vectors * outer[0], None

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import scipy.sparse
 import torch
 
+from batch.training.neural.batches import newest
 from domain.recommenders.session_log import SessionLog
 
 STEPS_MAX: Final = 5
@@ -26,6 +27,9 @@ POWER_ITERATIONS: Final = 4
 OVERSAMPLED: Final = 16
 NOISE: Final = 0.1
 """Length of the random part of a vector of length 1: it tells apart what the factorisation cannot."""
+
+CLICKS_MAX: Final = 4_000_000
+"""About so many clicks, of the newest sessions, are counted: ten pairs a click at most, half a gigabyte of matrix."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -45,7 +49,8 @@ def covisitation(log: SessionLog, items_count: int) -> Any:
 def item_vectors(log: SessionLog, items_count: int, dimensions: int, seed: int) -> Floats:
     """Vectors [items, dimensions] of length about 1; items that were seen with nothing get short random ones."""
     generator = np.random.default_rng(seed)
-    association = _association(covisitation(log, items_count))
+    sessions_max = int(len(log) * min(CLICKS_MAX / max(len(log.items), 1), 1))
+    association = _association(covisitation(newest(log, sessions_max), items_count))
     width = min(dimensions + OVERSAMPLED, items_count)
     basis = generator.standard_normal((items_count, width)).astype(np.float32)
     for _ in range(POWER_ITERATIONS):
@@ -74,12 +79,12 @@ def from_neighbours(vectors: Floats, missing: npt.NDArray[np.int64], log: Sessio
 
 
 def _association(counts: Any) -> Any:
-    """log(1 + observed / expected) of each pair, and the mean of them on the diagonal."""
-    smoothed = np.asarray(counts.sum(axis=1), np.float64).ravel() ** SMOOTHING
-    shares = smoothed / max(smoothed.sum(), 1e-9)
-    pairs = counts.tocoo()
-    expected = shares[pairs.row] * shares[pairs.col] * max(float(counts.sum()), 1e-9)
-    values = np.log1p(pairs.data / expected).astype(np.float32)
+    """log(1 + observed / expected) of each pair, and the mean of them on the diagonal of items that have any."""
+    totals = np.asarray(counts.sum(axis=1), np.float64).ravel()
+    shares = (totals**SMOOTHING / max((totals**SMOOTHING).sum(), 1e-9)).astype(np.float32)
+    pairs = counts.tocoo(copy=False)
+    values = pairs.data / (shares[pairs.row] * shares[pairs.col] * np.float32(max(totals.sum(), 1e-9)))
+    np.log1p(values, out=values)
     matrix = scipy.sparse.csr_matrix((values, (pairs.row, pairs.col)), shape=pairs.shape)
     mean = float(values.mean()) if len(values) else 1.0
-    return matrix + scipy.sparse.identity(len(shares), np.float32, format="csr") * np.float32(mean)
+    return matrix + scipy.sparse.diags((totals > 0).astype(np.float32) * np.float32(mean), format="csr")
