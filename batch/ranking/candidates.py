@@ -86,7 +86,7 @@ class Lineup:
         places = place_candidates(queries.offsets, queries.items, candidates, self.items_count, ABSENT)
         lengths = queries.lengths.astype(np.float32)
         newest = np.maximum(queries.current, 0)
-        distinct = (places[:, :, 1] > 0).sum(axis=1) / np.maximum(np.minimum(lengths, FROM_OWN[0]), 1)
+        distinct = (places[:, :, 1] > 0).sum(axis=1, dtype=np.float32) / np.clip(lengths, 1, FROM_OWN[0])
         shape = candidates.shape
         return {
             "own_place": places[:, :, 0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -10,13 +11,18 @@ import numpy as np
 from batch.ranking.candidates import Lineup, Table
 from batch.ranking.history import Ids, Queries, Questions
 from batch.ranking.linear import LinearFusion, features_of, fit_linear
-from batch.ranking.lineup import Choice
+from batch.ranking.lineup import SHARE_REFIT, Choice
 from batch.ranking.measures import by_question, measure, scores_of
 from batch.ranking.ranker import GROWTH, Examples, K, RankerPolicy, best_of, fit, judge_by_halves
 from batch.ranking.striking import AllowCurrent, Struck, first_kept
+from batch.ranking.workers import in_slices
 from domain.recommenders.tree_ensemble import TreeEnsemble
 
 TABLED_AT_ONCE: Final = 2048
+PROBED: Final = 512
+ANSWER_TO_FEATURES: Final = 1.5
+LEARN_TO_FEATURES: Final = 3.0
+"""How long answering a query, and learning from a question, take for each second that its features take."""
 QUESTIONS_FOR_TREES: Final = 300
 """Below so many questions with their answer among the candidates no trees are grown."""
 
@@ -30,12 +36,13 @@ class Fusion:
     ensemble: TreeEnsemble | None = None
     linear: LinearFusion | None = None
     trees: int = 0
+    questions: int = 0  # how many were wanted to learn from
     told: dict[str, Any] = field(default_factory=dict)
 
     @property
     def manifest(self) -> dict[str, Any]:
         """What was decided."""
-        return {"by": self.by, "struck": self.struck, "trees": self.trees}
+        return {"by": self.by, "struck": self.struck, "trees": self.trees, "questions": self.questions}
 
     def answer(self, lineup: Lineup, queries: Queries, k: int) -> Ids:
         """The best `k` items of each query [queries, k], -1 where there are no more."""
@@ -55,20 +62,24 @@ class Fusion:
     ) -> np.ndarray[Any, np.dtype[np.float64]]:
         rows = table.features[valid]
         if self.ensemble is not None:
-            return self.ensemble.scores(rows)
+            return np.concatenate(in_slices(self.ensemble.scores, rows))
         if self.linear is None:
             raise ValueError(f"nothing ranks by {self.by!r}")
         return self.linear.scores(rows, table.names)
 
 
-def learn_fusion(lineup: Lineup, choice: Choice, allowed: AllowCurrent) -> Fusion:
+def learn_fusion(lineup: Lineup, choice: Choice, allowed: AllowCurrent, queries_count: int) -> Fusion:
     """Compare all ways on the questions of the slice and fit the best one on all of them."""
     if not choice.can_judge:
         return _untrained(lineup, choice.struck)
     with choice.budget.step("features"):
-        examples = examples_of(lineup, choice.questions)
+        wanted, us = _affordable(lineup, choice, queries_count)
+        questions = choice.questions.sample(wanted, np.random.default_rng(choice.seed))
+        examples = examples_of(lineup, questions)
     told: dict[str, Any] = {
-        "candidates": round(len(examples.items) / len(choice.questions), 1),
+        "questions": len(questions),
+        "features_us": us,
+        "candidates": round(len(examples.items) / len(questions), 1),
         "reachable": round(float(examples.can_teach.mean()), 4),
     }
     policy = RankerPolicy(seed=choice.seed)
@@ -81,7 +92,24 @@ def learn_fusion(lineup: Lineup, choice: Choice, allowed: AllowCurrent) -> Fusio
             by, struck, trees = _decide(lineup, choice, examples, linear, allowed, policy, told)
         ensemble = fit(examples, policy, trees) if by == "trees" else None
     choice.tell(f"ranked by {by}, struck: {struck}: {told}")
-    return Fusion(by, struck, ensemble, linear, trees if by == "trees" else 0, told)
+    return Fusion(by, struck, ensemble, linear, trees if by == "trees" else 0, wanted, told)
+
+
+def _affordable(lineup: Lineup, choice: Choice, queries_count: int) -> tuple[int, int]:
+    """How many questions there is time to learn from, and the microseconds that the features of one take.
+
+    Half of the time that answering and the training after the cut leave; never fewer than trees need.
+    """
+    if "fusion" in choice.manifest:
+        return int(choice.manifest["fusion"]["questions"]), 0
+    queries = choice.questions.queries
+    lineup.table(queries.between(0, min(PROBED, len(queries))))  # compiles
+    began = time.perf_counter()
+    lineup.table(queries.between(0, min(PROBED, len(queries))))
+    each_s = (time.perf_counter() - began) / min(PROBED, len(queries))
+    left_s = choice.budget.left_s * (1 - SHARE_REFIT) - queries_count * each_s * ANSWER_TO_FEATURES
+    affordable = int(left_s / 2 / (each_s * LEARN_TO_FEATURES))
+    return int(np.clip(affordable, 4 * QUESTIONS_FOR_TREES, len(queries))), round(each_s * 1e6)
 
 
 def examples_of(lineup: Lineup, questions: Questions) -> Examples:
@@ -103,7 +131,7 @@ def _decide(
     told: dict[str, Any],
 ) -> tuple[str, Struck, int]:
     """Which way is best on the questions, by trees that had not seen them; adds the figures to `told`."""
-    questions = choice.questions
+    questions = examples.questions
     answers = {each.name: lineup.top(each, questions.queries, K) for each in lineup.sources}
     answers["linear"] = examples.ranked(linear.scores(examples.rows, examples.names))
     trees = 0
@@ -132,4 +160,4 @@ def _untrained(lineup: Lineup, struck: Struck) -> Fusion:
     empty = Queries(np.zeros(2, np.int64), np.empty(0, np.int32), np.full(1, -1, np.int32))
     names = lineup.table(empty).names
     linear = LinearFusion(tuple((name, 1.0) for name in features_of(names)))
-    return Fusion("linear", struck, None, linear, 0, {})
+    return Fusion("linear", struck, None, linear)

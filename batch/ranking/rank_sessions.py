@@ -131,7 +131,7 @@ def _fused(choice: Choice, history: History, queries: Queries, request: Request)
     """The shipped line-up: sources, then what ranks their candidates best."""
     chosen = _chosen_side_by_side(choice)
     lineup = Lineup([each.source for each in chosen], choice.known, choice.struck)
-    fusion: Fusion = learn_fusion(lineup, choice, request.allow_current)
+    fusion: Fusion = learn_fusion(lineup, choice, request.allow_current, len(queries))
     with choice.budget.step("rebuild"):
         rebuilt = [each.rebuild(history) for each in chosen]
     lineup = Lineup([source for source, _ in rebuilt], history, choice.struck)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from batch.ranking.candidates import Table
 from batch.ranking.history import Ids, Questions
 from batch.ranking.measures import by_question, is_relevant, scores_of
+from batch.ranking.workers import in_slices
 from domain.recommenders.tree_ensemble import TreeEnsemble
 
 if TYPE_CHECKING:
@@ -121,8 +122,10 @@ def judge_by_halves(examples: Examples, policy: RankerPolicy) -> Judged:
         booster = _fit(examples, learns, policy, max(checkpoints), policy.seed)
         total, done = np.zeros(int(asked.sum())), 0
         rows = examples.rows[asked]
+        trees = booster.dump_model()["tree_info"]
         for count in checkpoints:
-            total = total + exported(booster, examples.names, done, count).scores(rows)
+            part = TreeEnsemble.of(examples.names, trees[done:count])
+            total = total + np.concatenate(in_slices(part.scores, rows))
             scores[count][asked], done = total, count
     means = {
         count: float(scores_of(by_question(examples.ranked(scores[count]), examples.questions)).mean())
@@ -137,11 +140,6 @@ def fit(examples: Examples, policy: RankerPolicy, trees: int) -> TreeEnsemble:
     everyone = np.ones(len(examples.questions), bool)
     boosters = [_fit(examples, everyone, policy, trees, policy.seed + bag) for bag in range(policy.bags)]
     return TreeEnsemble.of(examples.names, [tree for each in boosters for tree in each.dump_model()["tree_info"]])
-
-
-def exported(booster: lgb.Booster, names: tuple[str, ...], first: int, last: int) -> TreeEnsemble:
-    """The trees `first` to `last` of a booster."""
-    return TreeEnsemble.of(names, booster.dump_model()["tree_info"][first:last])
 
 
 def _fit(examples: Examples, learns: Bools, policy: RankerPolicy, trees: int, seed: int) -> lgb.Booster:

@@ -13,6 +13,8 @@ from batch.ranking.history import PREFIX_MAX, History, Queries, Questions
 QUESTIONS_WANTED: Final = 20_000
 SHARE_LEAST: Final = 0.03
 SHARE_MOST: Final = 0.10
+SHARE_MOST_OF_BASKETS: Final = 0.15
+"""Baskets are fewer than interactions."""
 BASKET_SHARE: Final = 0.5
 CROSSING_SHARE: Final = 0.2
 """When fewer questions than this come from sessions across the cut, these are left out: later sessions are new ones."""
@@ -40,9 +42,10 @@ def is_of_baskets(history: History) -> bool:
 
 def validation_slice(history: History, share: float | None = None) -> Slice:
     """Cut at the instant after which lies `share` of the interactions (chosen by the size of the log when None)."""
-    share = share or float(np.clip(QUESTIONS_WANTED / max(len(history.items), 1), SHARE_LEAST, SHARE_MOST))
-    cut_at_ms = int(np.quantile(history.at_ms, 1 - share, method="higher")) if len(history.items) else 0
     has_baskets = is_of_baskets(history)
+    most = SHARE_MOST_OF_BASKETS if has_baskets else SHARE_MOST
+    share = share or float(np.clip(QUESTIONS_WANTED / max(len(history.items), 1), SHARE_LEAST, most))
+    cut_at_ms = int(np.quantile(history.at_ms, 1 - share, method="higher")) if len(history.items) else 0
     return Slice(_before(history, cut_at_ms), _after(history, cut_at_ms, has_baskets), cut_at_ms, has_baskets)
 
 

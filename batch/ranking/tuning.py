@@ -45,6 +45,8 @@ COVISITATION_GRID: Final[Grid] = {
 }
 P = TypeVar("P", SessionKnnPolicy, CovisitationPolicy)
 
+POSTINGS_MAX: Final = 100_000
+"""Of one query: a policy that looks at more is too slow to serve."""
 WHOLE_NUMBERS: Final = ("sessions_per_item_max", "neighbours_max", "query_items_max", "steps_max")
 
 
@@ -56,6 +58,8 @@ def tune_knn(
     log = known.log
 
     def score_of(policy: SessionKnnPolicy) -> float:
+        if policy.query_items_max * policy.sessions_per_item_max > POSTINGS_MAX:
+            return -np.inf
         if policy.sessions_per_item_max not in indices:
             indices.clear()
             indices[policy.sessions_per_item_max] = SessionIndex.build(log, known.items_count, policy)

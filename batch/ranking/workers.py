@@ -6,12 +6,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from batch.ranking.history import Queries
 
 THREADS: Final = 2
 QUERIES_AT_ONCE: Final = 512
 
 T = TypeVar("T")
+Rows = npt.NDArray[np.float32]
 
 _POOL: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="ranking")
 """One pool for the process: the recommenders keep working memory for each thread that ever asked them."""
@@ -21,3 +25,9 @@ def in_parts(work: Callable[[Queries, slice], T], queries: Queries, at_once: int
     """`work` for one part of the queries after the other, in their order; at least one part."""
     parts = [slice(first, min(first + at_once, len(queries))) for first in range(0, len(queries), at_once)]
     return list(_POOL.map(lambda part: work(queries.between(part.start, part.stop), part), parts or [slice(0, 0)]))
+
+
+def in_slices(work: Callable[[Rows], T], rows: Rows) -> list[T]:
+    """`work` for as many equal slices of rows as there are threads."""
+    bounds = [len(rows) * number // THREADS for number in range(THREADS + 1)]
+    return list(_POOL.map(lambda first, last: work(rows[first:last]), bounds[:-1], bounds[1:]))

@@ -15,7 +15,7 @@ from domain.recommenders.tree_ensemble import NAMES_FILE, TreeEnsemble
 NAMES = tuple(f"feature_{number}" for number in range(12))
 
 
-def grown(trees: int) -> tuple[lgb.Booster, TreeEnsemble, np.ndarray]:  # type: ignore[type-arg]
+def grown(trees: int) -> tuple[lgb.Booster, TreeEnsemble, np.ndarray]:
     generator = np.random.default_rng(5)
     rows = generator.normal(size=(2_400, len(NAMES))).astype(np.float32)
     rows[:, 3] = np.round(rows[:, 3])

@@ -1,0 +1,112 @@
+"""What is learnt from questions: policies by search, sums by grid, trees by halves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from batch.ranking.candidates import Table
+from batch.ranking.history import Queries, Questions
+from batch.ranking.linear import fit_linear
+from batch.ranking.measures import measure
+from batch.ranking.ranker import Examples, RankerPolicy, best_of, fit, judge_by_halves
+from batch.ranking.search import coordinate_search
+
+CANDIDATES = 12
+NAMES = ("good_score_of_highest", "poor_score_of_highest", "hidden")
+POLICY = RankerPolicy(trees_max=40, rows_per_leaf_min=5, threads=1)
+
+
+@dataclass(frozen=True)
+class Point:
+    x: float = 0.0
+    y: float = 0.0
+
+
+def moved(point: Point, name: str, value: float) -> Point:
+    return replace(point, **{name: value})
+
+
+def height(point: Point) -> float:
+    return -((point.x - 2) ** 2) - (point.y + 1) ** 2 + 0.1 * point.x * point.y
+
+
+def test_the_search_goes_from_the_best_start_to_the_top_of_the_grid() -> None:
+    grid = {"x": (0.0, 1.0, 2.0, 3.0), "y": (-2.0, -1.0, 0.0)}
+    starts = [Point(), Point(3.0, 0.0)]
+    generator = np.random.default_rng(1)
+    found = coordinate_search(starts, grid, moved, height, seconds_max=60, generator=generator)
+    assert found.policy == max((Point(x, y) for x in grid["x"] for y in grid["y"]), key=height)
+    assert found.is_complete
+    assert found.score == height(found.policy)
+
+
+def test_without_time_the_best_start_is_kept() -> None:
+    generator = np.random.default_rng(1)
+    found = coordinate_search([Point(), Point(2.0)], {"x": (5.0,)}, moved, height, seconds_max=0, generator=generator)
+    assert found.policy == Point(2.0)
+    assert found.trials == 2
+    assert not found.is_complete
+
+
+def examples(count: int = 400) -> Examples:
+    """Questions whose answer has the highest sum of a seen and a hidden signal."""
+    generator = np.random.default_rng(6)
+    candidates = np.stack([generator.permutation(100)[:CANDIDATES] for _ in range(count)]).astype(np.int32)
+    features = generator.random((count, CANDIDATES, len(NAMES))).astype(np.float32)
+    answer = (features[:, :, 0] + features[:, :, 2]).argmax(axis=1)
+    queries = Queries(np.zeros(count + 1, np.int64), np.empty(0, np.int32), np.full(count, -1, np.int32))
+    relevant = candidates[np.arange(count), answer]
+    asked = Questions(queries, np.arange(count + 1), relevant, np.arange(count) // 3)
+    half = count // 2
+    tables = [Table(candidates[:half], features[:half], NAMES), Table(candidates[half:], features[half:], NAMES)]
+    return Examples.of(tables, asked)
+
+
+def test_a_question_teaches_when_its_answer_is_among_its_candidates() -> None:
+    whole = examples(10)
+    assert whole.can_teach.all()
+    assert whole.labels.sum() == 10
+    asked = whole.questions
+    other = Questions(asked.queries, asked.relevant_offsets, np.full(10, 101, np.int32), asked.owners)
+    assert not replace(whole, labels=np.zeros_like(whole.labels), questions=other).can_teach.any()
+
+
+def test_the_sum_prefers_the_source_that_tells() -> None:
+    weights = dict(fit_linear(examples()).weights)
+    assert weights["good_score_of_highest"] > weights["poor_score_of_highest"]
+    assert "hidden" not in weights
+
+
+def test_trees_of_one_half_answer_the_other_better_than_the_sum() -> None:
+    whole = examples()
+    judged = judge_by_halves(whole, POLICY)
+    linear = whole.ranked(fit_linear(whole).scores(whole.rows, whole.names))
+    assert (
+        measure(judged.ranked, whole.questions).reciprocal_rank > measure(linear, whole.questions).reciprocal_rank + 0.1
+    )
+    assert judged.trees == 40
+
+
+def test_the_same_seed_grows_the_same_trees_and_bags_add_up() -> None:
+    whole = examples(100)
+    first, second = fit(whole, POLICY, 5), fit(whole, POLICY, 5)
+    assert first.scores(whole.rows).tolist() == second.scores(whole.rows).tolist()
+    bagged = fit(whole, replace(POLICY, bags=2), 5)
+    assert len(bagged.roots) == 10
+    other = fit(whole, replace(POLICY, seed=POLICY.seed + 1), 5)
+    np.testing.assert_allclose(bagged.scores(whole.rows), first.scores(whole.rows) + other.scores(whole.rows))
+
+
+def test_questions_that_teach_nothing_are_refused() -> None:
+    whole = examples(10)
+    with pytest.raises(ValueError, match="no question"):
+        fit(replace(whole, labels=np.zeros_like(whole.labels)), POLICY, 5)
+
+
+def test_the_best_of_each_question_are_taken_and_ties_keep_their_order() -> None:
+    items = np.array([4, 5, 6, 7], np.int32)
+    best = best_of(np.array([0, 3, 3, 4]), items, np.array([1.0, 2.0, 1.0, 9.0]), 2)
+    assert best.tolist() == [[5, 4], [-1, -1], [7, -1]]
