@@ -108,19 +108,20 @@ class RunFigures:
         }
 
     def _sustained(self, live: Window) -> dict[str, Any]:
-        """Rows are fresh when each event has its own, and soon."""
-        visitor_rows, item_rows = (
-            self.visitors.between(live.from_ms, live.to_ms),
-            self.items.between(live.from_ms, live.to_ms),
-        )
+        """Rows are fresh when each event has its own, and soon. A job that lags takes in less than is sent."""
+        before = count(self.load.warm_up) + count(self.load.backlog)
+        from_ms, to_ms = self.visitors.reached(before + FROM_SHARE * live.events, before + TO_SHARE * live.events)
+        window = Window(from_ms, to_ms, round((TO_SHARE - FROM_SHARE) * live.events))
+        visitor_rows, item_rows = self.visitors.between(from_ms, to_ms), self.items.between(from_ms, to_ms)
         return {
-            "events_per_s": round(live.rate),
-            **self._cpu(live),
-            "visitor_rows_per_event": round(len(visitor_rows) / live.events, 3),
-            "item_rows_per_event": round(len(item_rows) / live.events, 3),
+            "sent_per_s": round(live.rate),
+            "events_per_s": round(window.events / (to_ms - from_ms) * 1_000),
+            **self._cpu(window),
+            "visitor_rows_per_event": round(len(visitor_rows) / window.events, 3),
+            "item_rows_per_event": round(len(item_rows) / window.events, 3),
             "visitor_row_age": percentiles([row.age_ms for row in visitor_rows]),
             "item_row_age": percentiles([row.age_ms for row in item_rows]),
-            "rss_mb": self._tree.rss_mb_max(live.from_ms, live.to_ms),
+            "rss_mb": self._tree.rss_mb_max(from_ms, to_ms),
         }
 
     def _cpu(self, window: Window) -> dict[str, Any]:
