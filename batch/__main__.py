@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import json
 import signal
 import sys
@@ -50,6 +51,7 @@ def archive(settings: Settings, options: argparse.Namespace) -> int:
         done = archive_to_end(settings)
     else:
         metrics.export("archiver", settings.metrics.archiver_port)
+        gc.freeze()  # what is here now stays: walking through it again and again costs a quarter of the time
         done = archive_until(_stop_on_signal(), settings, heartbeat_path(settings.run_dir, "archiver"))
     _tell({table: dataclasses.asdict(archived) for table, archived in done.items()})
     return 0

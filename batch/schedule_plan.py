@@ -100,7 +100,7 @@ class Timetable:
         return Wait("backing_off", again_ms) if known.now_ms < again_ms else Start("retry", start.day)
 
     def _pause_ms(self, failures: int) -> int:
-        pause_s = self.schedule.retry_s * 2 ** min(failures - 1, 32)
+        pause_s: float = self.schedule.retry_s * 2.0 ** min(failures - 1, 32)
         return round(min(pause_s, self.schedule.retry_max_s) * 1_000)
 
     def _missed_day(self, known: Known) -> date | None:

@@ -86,7 +86,8 @@ class KilledLake(Lake):
         self._dying_within(lambda: super(KilledLake, self).append(list(rows), progress, known=known))
 
     def compact(self, below_ms: int | None = None) -> Compacted:
-        return self._dying_within(lambda: super(KilledLake, self).compact(below_ms))
+        done: Compacted = self._dying_within(lambda: super(KilledLake, self).compact(below_ms))
+        return done
 
     def _dying_within(self, commit: Callable[[], Any]) -> Any:
         self._fuse.burn()

@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Field, Schema
 
 from batch.lake.interactions import INTERACTIONS
 from batch.lake.table import Lake, offset_mark, open_table, through_mark
@@ -169,7 +169,5 @@ def test_an_archiver_of_an_older_release_writes_beside_a_new_column_and_all_file
     assert ids(open_table(found, INTERACTIONS)) == ["e0", "e1", "e2", "e3", "late", "late"]
 
 
-def _delta_fields(schema: pa.Schema) -> list[object]:
-    from deltalake import Schema
-
+def _delta_fields(schema: pa.Schema) -> list[Field]:
     return [field for field in Schema.from_arrow(schema).fields if field.name == "mood"]

@@ -80,7 +80,7 @@ def test_a_run_that_was_killed_is_tried_again() -> None:
 
 
 def test_days_that_were_missed_come_after_the_newest_one_oldest_first() -> None:
-    ran = (START_MS - 4 * DAY_MS,)
+    ran: tuple[int, ...] = (START_MS - 4 * DAY_MS,)
     assert decide(AT_MS, covered_ms=ran[0], finished_ms=ran) == Start("due")
     first = decide(AT_MS, covered_ms=START_MS, finished_ms=(*ran, START_MS))
     assert first == Start("missed", day_before(START_MS - 3 * DAY_MS))
