@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from batch.training.neural.contract import NextClicks
 from domain.recommenders.neural import NeuralSessionModel
@@ -46,7 +47,7 @@ def judge(model: NeuralSessionModel, queries: NextClicks) -> dict[str, float]:
     return {"hr@20": hit_rate, "mrr@20": reciprocal, "score": hit_rate + reciprocal}
 
 
-def _strike(logits: np.ndarray[tuple[int, int], np.dtype[np.float32]], queries: NextClicks, rows: np.ndarray) -> None:  # type: ignore[type-arg]
+def _strike(logits: npt.NDArray[np.float32], queries: NextClicks, rows: npt.NDArray[np.int64]) -> None:
     for place, row in enumerate(rows.tolist()):
         end = int(queries.offsets[row + 1])
         start = end if queries.struck == "nothing" else end - 1 if queries.struck == "current" else queries.offsets[row]

@@ -47,7 +47,7 @@ def products_in_bfloat16(*, wanted: bool) -> Iterator[None]:
 
     Two to four times quicker with AMX, and unlike autocast it does not round the logits.
     """
-    matmul = torch.backends.mkldnn.matmul
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
     matmul.fp32_precision = "bf16" if wanted else before
     try:

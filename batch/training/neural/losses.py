@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,32 +44,48 @@ class Drawn:
 def loss_of(answers: Tensor, vectors: Tensor, targets: Targets, drawn: Drawn | None, policy: NeuralPolicy) -> Tensor:
     """The weighted mean loss of a batch; without `drawn` the cross-entropy over all of `vectors`."""
     positive = (answers * functional.embedding(targets.items, vectors)).sum(-1) / policy.temperature
-    if drawn is None:
-        return _full_softmax(answers, vectors, positive, targets, policy)
+    if policy.loss == "cross-entropy":
+        return _softmax(answers, vectors, positive, targets, drawn, policy)
+    assert drawn is not None, "only the cross-entropy goes over all items"
     negative = answers @ functional.embedding(drawn.items, vectors).T / policy.temperature
     is_target = drawn.items[None] == targets.items[:, None]
-    if policy.loss == "cross-entropy":
-        losses = _sampled_softmax(positive, negative, is_target, drawn)
-    elif policy.loss == "bpr-max":
+    if policy.loss == "bpr-max":
         losses = _bpr_max(positive, negative, is_target, policy.bpr_regularisation)
     else:
         losses = _gbce(positive, negative, is_target, drawn, policy.gbce_calibration)
     return (losses * targets.weights).sum() / targets.weights.sum()
 
 
-def _full_softmax(answers: Tensor, vectors: Tensor, positive: Tensor, targets: Targets, policy: NeuralPolicy) -> Tensor:
+def _softmax(
+    answers: Tensor, vectors: Tensor, positive: Tensor, targets: Targets, drawn: Drawn | None, policy: NeuralPolicy
+) -> Tensor:
     smoothing, weights = policy.label_smoothing, targets.weights
+    scaled = answers / policy.temperature
     wanted = positive
-    if smoothing:
-        wanted = (1 - smoothing) * positive + smoothing * (answers @ vectors.mean(0)) / policy.temperature
-    logs: Tensor = _WeightedLogSums.apply(answers / policy.temperature, vectors, weights)  # type: ignore[no-untyped-call]
-    return (logs - (wanted * weights).sum()) / weights.sum()
+    if smoothing:  # over the drawn items, or all, evenly
+        others = vectors if drawn is None else functional.embedding(drawn.items, vectors)
+        wanted = (1 - smoothing) * positive + smoothing * (scaled @ others.mean(0))
+    if drawn is None:
+        logs = _WeightedLogSums.apply(scaled, vectors, weights, None, None)
+    else:
+        of_drawn = functional.embedding(drawn.items, vectors)
+        logs = _WeightedLogSums.apply(scaled, of_drawn, weights, positive, _Corrected.of(drawn, targets))
+    summed: Tensor = logs - (wanted * weights).sum()
+    return summed / weights.sum()
 
 
-def _sampled_softmax(positive: Tensor, negative: Tensor, is_target: Tensor, drawn: Drawn) -> Tensor:
-    draws = torch.log(torch.tensor(float(len(drawn.items))))
-    corrected = (negative - (drawn.log_shares + draws)).masked_fill(is_target, NEVER)
-    return torch.logaddexp(positive, torch.logsumexp(corrected, 1)) - positive
+@dataclass(frozen=True, slots=True)
+class _Corrected:
+    """What makes a sum over drawn items stand for one over all: see the module's docstring."""
+
+    offsets: Tensor  # [draws], added to the logits
+    drawn: Tensor  # [draws], int32
+    targets: Tensor  # [answers], int32; where a target was drawn, it is not counted again
+
+    @classmethod
+    def of(cls, drawn: Drawn, targets: Targets) -> _Corrected:
+        offsets = -(drawn.log_shares + math.log(len(drawn.items)))
+        return cls(offsets, drawn.items.int(), targets.items.int())
 
 
 def _bpr_max(positive: Tensor, negative: Tensor, is_target: Tensor, regularisation: float) -> Tensor:
@@ -87,26 +104,44 @@ def _gbce(positive: Tensor, negative: Tensor, is_target: Tensor, drawn: Drawn, c
 class _WeightedLogSums(torch.autograd.Function):
     """The weighted sum over answers of log(sum over items of exp(logit)); its gradients are found on the way.
 
-    No logits are kept, and each is read three times only: they are at most 1 / temperature, so exp needs no maximum.
+    No logits are kept, and each is read a few times only: they are at most 1 / temperature (and a correction), so exp
+    needs no maximum. With `corrected`, the sum is over drawn items and the `positive` logit.
     """
 
     @staticmethod
-    def forward(ctx: Any, scaled: Tensor, vectors: Tensor, weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        scaled: Tensor,
+        vectors: Tensor,
+        weights: Tensor,
+        positive: Tensor | None,
+        corrected: _Corrected | None,
+    ) -> Tensor:
         of_scaled, of_vectors = torch.empty_like(scaled), torch.zeros_like(vectors)
+        of_positive = None if positive is None else positive.exp()
         total = torch.zeros(())
         for start in range(0, len(scaled), ROWS_TOGETHER):
             rows = slice(start, start + ROWS_TOGETHER)
             some, weight = scaled[rows], weights[rows, None]
-            powers = (some @ vectors.T).exp_()  # [answers, items]
+            powers = some @ vectors.T  # [answers, items]
+            if corrected is not None:
+                powers += corrected.offsets
+            powers.exp_()
+            if corrected is not None:
+                powers.masked_fill_(corrected.drawn == corrected.targets[rows, None], 0.0)
             sums = powers.sum(1, keepdim=True)
+            if of_positive is not None:
+                sums += of_positive[rows, None]
+                of_positive[rows] *= (weight / sums)[:, 0]
             total += (sums.log() * weight).sum()
             powers.mul_(weight / sums)
             of_scaled[rows] = powers @ vectors
             of_vectors.addmm_(powers.T, some)
-        ctx.save_for_backward(of_scaled, of_vectors)
+        ctx.save_for_backward(of_scaled, of_vectors, of_positive)
         return total
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> Any:
-        of_scaled, of_vectors = ctx.saved_tensors
-        return of_scaled * outer[0], of_vectors * outer[0], None
+        of_scaled, of_vectors, of_positive = ctx.saved_tensors
+        given = None if of_positive is None else of_positive * outer[0]
+        return of_scaled * outer[0], of_vectors * outer[0], None, given, None

@@ -40,7 +40,8 @@ class Network(nn.Module):
                 self[name].copy_(torch.from_numpy(arrays[name]))
 
     def __getitem__(self, name: str) -> Tensor:
-        return self.weights[_key(name)]
+        weight: Tensor = self.weights[_key(name)]
+        return weight
 
     def dropped(self, inputs: Tensor) -> Tensor:
         """Dropout while training, nothing otherwise."""

@@ -50,6 +50,23 @@ def test_the_corrected_sample_estimates_the_full_softmax() -> None:
     assert float(sampled) == pytest.approx(float(full), abs=0.02)
 
 
+def test_the_sampled_softmax_has_the_gradients_of_its_formula() -> None:
+    answers, vectors, targets = answers_and_vectors(items=40)
+    drawn_items = torch.randint(0, 40, (25,))
+    drawn = Drawn(drawn_items, torch.log(torch.rand(25) / 40 + 0.01), 40)
+    logits = answers @ vectors[drawn_items].T / 0.2 - drawn.log_shares - torch.log(torch.tensor(25.0))
+    logits = logits.masked_fill(drawn_items[None] == targets.items[:, None], -1e9)
+    positive = (answers * vectors[targets.items]).sum(1, keepdim=True) / 0.2
+    losses = -torch.log_softmax(torch.cat((positive, logits), 1), 1)[:, 0]
+    expected = (losses * targets.weights).sum() / targets.weights.sum()
+    loss = loss_of(answers, vectors, targets, drawn, POLICY)
+    torch.testing.assert_close(loss, expected)
+    for own, wanted in zip(
+        torch.autograd.grad(loss, (answers, vectors)), torch.autograd.grad(expected, (answers, vectors)), strict=True
+    ):
+        torch.testing.assert_close(own, wanted)
+
+
 def test_bpr_max_and_gbce_are_their_formulas() -> None:
     answers, vectors, _ = answers_and_vectors(answers=1, items=3)
     target = Targets(torch.tensor([0]), torch.ones(1))
