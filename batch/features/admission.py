@@ -21,40 +21,45 @@ from schemas.events import InteractionEvent
 def admitted(facts: DataFrame, policies: Policies) -> DataFrame:
     """The facts that count, partitioned by visitor and kept in the session.
 
-    A visitor without more than the bound of different events in any bucket had no flood, and then admission is native.
-    Another one goes through the reference itself: a flooded record is not remembered, so the two rules meet there.
+    A visitor whose buckets all have no more records than the bound had no flood, and one whose events never came back
+    in an earlier bucket than before can be judged record by record: then admission is native, one shuffle and one sort.
+    Another visitor goes through the reference itself: a flooded record is not remembered, so the two rules meet there.
     """
-    by_visitor = facts.repartition("visitor_id")
-    firsts = _firsts_of_buckets(by_visitor).persist(StorageLevel.MEMORY_AND_DISK)
-    native = _without_duplicates(firsts, policies.bucket)
-    crowded = (
-        firsts.groupBy("visitor_id", "partition", "bucket_ms")
-        .count()
-        .where(F.col("count") > policies.admission.admitted_max)
+    marked = _marked(facts.repartition("visitor_id"), policies.bucket).persist(StorageLevel.MEMORY_AND_DISK)
+    native = marked.where(~F.col("_is_repeat")).drop("_is_repeat", "_is_unclear")
+    flooded = F.max("_records") > policies.admission.admitted_max
+    disorderly = (
+        marked.groupBy("visitor_id", "partition", "bucket_ms")
+        .agg(F.count(F.lit(1)).alias("_records"), F.max("_is_unclear").alias("_is_unclear"))
+        .groupBy("visitor_id")
+        .agg(flooded.alias("_is_flooded"), F.max("_is_unclear").alias("_is_unclear"))
+        .where(F.col("_is_flooded") | F.col("_is_unclear"))
         .select("visitor_id")
-        .distinct()
     )
-    if crowded.isEmpty():
+    if disorderly.isEmpty():
         return native
-    disorderly = by_visitor.join(crowded, "visitor_id", "left_semi")
-    screened = disorderly.groupBy("visitor_id").applyInPandas(_by_reference(policies), facts.schema)
-    orderly = native.join(crowded, "visitor_id", "left_anti")
+    left = marked.drop("_is_repeat", "_is_unclear").join(disorderly, "visitor_id", "left_semi")
+    screened = left.groupBy("visitor_id").applyInPandas(_by_reference(policies), left.schema)
+    orderly = native.join(disorderly, "visitor_id", "left_anti")
     return orderly.unionByName(screened).repartition("visitor_id").persist(StorageLevel.MEMORY_AND_DISK)
 
 
-def _firsts_of_buckets(facts: DataFrame) -> DataFrame:
-    """Of each event the first record in a bucket of a partition: no other of that bucket can be admitted."""
-    same = Window.partitionBy("visitor_id", "partition", "event_id", "bucket_ms").orderBy(*ORDER)
-    return facts.withColumn("_place", F.row_number().over(same)).where(F.col("_place") == 1).drop("_place")
+def _marked(facts: DataFrame, policy: BucketPolicy) -> DataFrame:
+    """The facts with `_is_repeat`: there is an earlier record of the event in its bucket or the `dedup` before.
 
-
-def _without_duplicates(firsts: DataFrame, policy: BucketPolicy) -> DataFrame:
-    """Those without an earlier record of the event in the `dedup` buckets before, of which each has one at most."""
+    Only the newest bucket of the earlier records is looked at. If it lies before those buckets, all do; if it lies
+    behind them, it tells nothing of the others: `_is_unclear`.
+    """
     earlier = Window.partitionBy("visitor_id", "partition", "event_id").orderBy(*ORDER)
-    before = F.collect_list("bucket_ms").over(earlier.rowsBetween(Window.unboundedPreceding, -1))
+    newest = F.max("bucket_ms").over(earlier.rowsBetween(Window.unboundedPreceding, -1))
     oldest_ms = F.col("bucket_ms") - policy.dedup * policy.period_ms
-    was_seen = F.exists("_before", lambda bucket_ms: bucket_ms.between(oldest_ms, F.col("bucket_ms")))
-    return firsts.withColumn("_before", before).where(~was_seen).drop("_before")
+    is_repeat = F.col("_newest").between(oldest_ms, F.col("bucket_ms"))
+    return (
+        facts.withColumn("_newest", newest)
+        .withColumn("_is_repeat", F.coalesce(is_repeat, F.lit(col=False)))
+        .withColumn("_is_unclear", F.coalesce(F.col("_newest") > F.col("bucket_ms"), F.lit(col=False)))
+        .drop("_newest")
+    )
 
 
 def _by_reference(policies: Policies) -> Callable[[pd.DataFrame], pd.DataFrame]:

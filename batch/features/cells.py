@@ -1,7 +1,7 @@
 """Histogram and DecayedSum: integer cells that facts are exploded into, summed and folded by key.
 
 A state is a sparse vector of integers: one cell, or one a key. So all of them are one sum by (entity, feature, key,
-bucket), and one fold over the buckets of each cell; what does not decay needs no buckets.
+bucket), and one fold over the buckets of each cell; what does not decay needs neither buckets nor a fold.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from batch.features.parts import Part
 from batch.features.quantities import by_key, integer, is_of, quantity_of, saturating_sum
-from domain.aggregates import DecayedSum, Histogram, Sum
+from domain.aggregates import Aggregate, DecayedSum, Histogram, Sum
 from domain.aggregates.decay import factor, weights_by_minute
 from domain.aggregates.sums import INT64_MAX, saturated
 from domain.policies import MINUTE_MS, BucketPolicy
@@ -26,26 +26,45 @@ VANISHED_AFTER: Final = 64
 Cellular = Sum | DecayedSum | Histogram
 
 
-def cell_totals(key: str, facts: DataFrame, parts: Sequence[Part], policy: BucketPolicy, span_ms: int) -> DataFrame:
-    """[key, the parts' columns] of every entity with a cell. `span_ms` is from the first bucket to the cutoff."""
-    aggregates = [part.aggregate for part in parts if isinstance(part.aggregate, DecayedSum | Histogram)]
-    half_lives_ms = [_half_life_of(aggregate) for aggregate in aggregates]
-    decaying = F.col("cell.feature").isin([n for n, half_life_ms in enumerate(half_lives_ms) if half_life_ms])
+def plain_totals(key: str, facts: DataFrame, parts: Sequence[Part], policy: BucketPolicy) -> DataFrame:
+    """[key, the parts' columns] of every entity with a cell, for parts that do not decay: buckets do not matter."""
+    cells = (
+        exploded(key, facts, _cellular(parts), policy)
+        .groupBy(key, "cell.feature", "cell.key")
+        .agg(saturating_sum(F.col("cell.amount")).alias("total"))
+        .select(key, "feature", F.struct("key", "total").alias("cell"))
+    )
+    return _wide(key, cells, parts)
+
+
+def decayed_totals(key: str, facts: DataFrame, parts: Sequence[Part], policy: BucketPolicy, span_ms: int) -> DataFrame:
+    """The same for parts that decay. `span_ms` is from the first bucket to the cutoff."""
+    aggregates = _cellular(parts)
+    half_lives_ms = [half_life_ms for each in aggregates if (half_life_ms := half_life_of(each))]
     states = (
         exploded(key, facts, aggregates, policy)
-        .groupBy(
-            key,
-            "cell.feature",
-            "cell.key",
-            F.when(decaying, F.col("bucket_ms")).otherwise(integer(0)).alias("bucket_ms"),
-        )
+        .groupBy(key, "cell.feature", "cell.key", "bucket_ms")
         .agg(saturating_sum(F.col("cell.amount")).alias("amount"))
     )
-    cells = _folded(key, states, half_lives_ms, policy, span_ms)
+    return _wide(key, _folded(key, states, half_lives_ms, policy, span_ms), parts)
+
+
+def half_life_of(aggregate: Aggregate) -> int | None:
+    """The half-life in milliseconds of a decayed aggregate, None of another one."""
+    inner = aggregate.of if isinstance(aggregate, Histogram) else aggregate
+    return inner.half_life_ms if isinstance(inner, DecayedSum) else None
+
+
+def _cellular(parts: Sequence[Part]) -> list[DecayedSum | Histogram]:
+    return [part.aggregate for part in parts if isinstance(part.aggregate, DecayedSum | Histogram)]
+
+
+def _wide(key: str, cells: DataFrame, parts: Sequence[Part]) -> DataFrame:
+    """From a row a cell to a row an entity."""
     wide = cells.groupBy(key).agg(*(gathered(number, "cell") for number in range(len(parts))))
     columns = [
         column.alias(name)
-        for number, (part, aggregate) in enumerate(zip(parts, aggregates, strict=True))
+        for number, (part, aggregate) in enumerate(zip(parts, _cellular(parts), strict=True))
         for name, column in zip(part.names, _unpacked(F.col(str(number)), aggregate), strict=True)
     ]
     return wide.select(key, *columns)
@@ -90,21 +109,13 @@ def _amount_of(aggregate: Sum | DecayedSum, policy: BucketPolicy) -> Column:
     return F.get(_literals(weights, "bigint"), minute)
 
 
-def _half_life_of(aggregate: DecayedSum | Histogram) -> int | None:
-    """The half-life in milliseconds of a decayed aggregate, None of a plain one."""
-    inner = aggregate.of if isinstance(aggregate, Histogram) else aggregate
-    return inner.half_life_ms if isinstance(inner, DecayedSum) else None
-
-
-def _folded(
-    key: str, states: DataFrame, half_lives_ms: Sequence[int | None], policy: BucketPolicy, span_ms: int
-) -> DataFrame:
-    """`Aggregate.extend` over the buckets of each cell: its total, and the newest bucket of a decayed one."""
+def _folded(key: str, states: DataFrame, half_lives_ms: Sequence[int], policy: BucketPolicy, span_ms: int) -> DataFrame:
+    """`Aggregate.extend` over the buckets of each cell: its total, and the newest bucket."""
     buckets = F.sort_array(F.collect_list(F.struct("bucket_ms", "amount"))).alias("buckets")
     folded = states.groupBy(key, "feature", "key").agg(buckets)
     newest = F.get("buckets", F.size("buckets") - 1)
-    total = newest.amount  # of a plain one the only bucket
-    for half_life_ms in sorted({each for each in half_lives_ms if each}):
+    total = newest.amount
+    for half_life_ms in sorted(set(half_lives_ms)):
         alike = [number for number, each in enumerate(half_lives_ms) if each == half_life_ms]
         weight = _decayed_total(F.col("buckets"), half_life_ms, policy, span_ms)
         total = F.when(F.col("feature").isin(*alike), weight).otherwise(total)

@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from batch.features.buckets import bucket_totals
-from batch.features.cells import cell_totals
+from batch.features.cells import decayed_totals, half_life_of, plain_totals
 from batch.features.parts import Part, parts_of
 from batch.features.quantities import integer
 from batch.features.ranks import ranked_totals
@@ -84,8 +84,11 @@ def total_rows(
         if not isinstance(part.aggregate, (*SCALARS, *CELLS, *BUCKETS, *RANKS)):
             raise UncompiledAggregate(part)
     sections = []
-    if cells := _made_of(parts, CELLS):
-        sections.append(cell_totals(key, by_key, cells, policy, span_ms))
+    cells = _made_of(parts, CELLS)
+    if plain := [part for part in cells if not half_life_of(part.aggregate)]:
+        sections.append(plain_totals(key, by_key, plain, policy))
+    if decaying := [part for part in cells if half_life_of(part.aggregate)]:
+        sections.append(decayed_totals(key, by_key, decaying, policy, span_ms))
     if buckets := _made_of(parts, BUCKETS):
         sections.append(bucket_totals(key, by_key, buckets, policy))
     sections += ranked_totals(key, by_key, _made_of(parts, RANKS))
