@@ -7,17 +7,21 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from batch.__main__ import models, parser
 from batch.registry import daily_steps
 from batch.registry.switching import NothingBefore, PrunedVersion, UnknownVersion
-from batch.registry.tracking import EXPERIMENT, Tracking, flat
+from batch.registry.tracking import EXPERIMENT, MODEL, Tracking, flat
 from batch.run import Pin, Record, StepDone
 from domain.artifacts import BrokenArtifact, current_version
+from infra.processes.launch import launch
+from infra.processes.mlflow import command
 from infra.settings import Settings
 from tests.builders import START_MS
 from tests.published import shelve
+from tests.servers import instance_in
 
 PIN = Pin(cutoff_ms=START_MS, first_bucket_ms=0, records=10, catalogue_fingerprint="f")
 FIGURES = {"session_knn_hr20": 0.5, "queries": 100}
@@ -152,3 +156,21 @@ def test_a_run_is_in_mlflow_with_all_that_it_was_made_of(settings: Settings) -> 
 
 def test_a_tree_becomes_dotted_names() -> None:
     assert flat({"a": {"b": 1, "c": {"d": 2}}, "e": "x"}) == {"a.b": 1, "a.c.d": 2, "e": "x"}
+
+
+def test_the_tracking_server_shows_what_a_run_left(tmp_path: Path, empty_store: Path) -> None:
+    shutil.copy(empty_store, tmp_path)
+    settings = instance_in(tmp_path)
+    ran(settings, "v1")
+    server = launch(command(settings))
+    try:
+        server.wait_ready()
+        with httpx.Client(base_url=f"http://127.0.0.1:{settings.mlflow.port}", timeout=30) as http:
+            model = http.get("/ajax-api/2.0/mlflow/registered-models/get", params={"name": MODEL}).json()
+            reports = http.get("/ajax-api/3.0/mlflow/ui-telemetry").json()
+            assert http.get("/").status_code == 200
+    finally:
+        server.stop()
+    aliases = {each["alias"]: each["version"] for each in model["registered_model"]["aliases"]}
+    assert aliases == {"candidate": "1", "current": "1"}
+    assert reports["disable_ui_telemetry"] is True
