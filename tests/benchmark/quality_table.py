@@ -69,11 +69,12 @@ def _paired(paired: Mapping[str, Any], measures: Sequence[str]) -> Iterator[str]
 
 def _protocols(found: Mapping[str, Any]) -> Iterator[str]:
     ranked = found["items_ranked"]
-    yield _row(["the same item-kNN on the same queries", "HR@10", "by chance"])
-    yield _row(["---", "--:", "--:"])
+    yield _row(["the same item-kNN on the same queries", "HR@10", "of targets that the log knows", "by chance"])
+    yield _row(["---", "--:", "--:", "--:"])
     for protocol, items in (("full", f"all {ranked['full']:,} items"), ("sampled", f"{ranked['sampled'] - 1} drawn")):
         against = "ranked" if protocol == "full" else "against the target"
-        yield _row([f"{items} {against}", found[f"{protocol}_HR@10"], found[f"{protocol}_HR@10_by_chance"]])
+        rates = (found[f"{protocol}_HR@10{of}"] for of in ("", "_of_known_targets", "_by_chance"))
+        yield _row([f"{items} {against}", *rates])
 
 
 def _interval(of: Sequence[float]) -> str:

@@ -26,6 +26,7 @@ def both_protocols(sheet: Sheet) -> dict[str, Any]:
     users_of = _users_of_items(sheet)
     generator = np.random.default_rng(SEED)
     ranks: dict[str, list[int]] = {"full": [], "sampled": []}
+    known = [query.target < users_of.shape[1] for query in sheet.queries]
     for start in range(0, len(sheet.queries), AT_ONCE):
         queries = sheet.queries[start : start + AT_ONCE]
         scores = _scores(users_of, [query.prefix.items for query in queries])
@@ -42,6 +43,9 @@ def both_protocols(sheet: Sheet) -> dict[str, Any]:
         f"sampled_HR@{K}": _hit_rate(ranks["sampled"]),
         f"full_HR@{K}_by_chance": round(K / items, 4),
         f"sampled_HR@{K}_by_chance": K / (NEGATIVES + 1),
+        "known_targets": round(float(np.mean(known)), 4),
+        f"full_HR@{K}_of_known_targets": _hit_rate(ranks["full"], known),
+        f"sampled_HR@{K}_of_known_targets": _hit_rate(ranks["sampled"], known),
         "items_ranked": {"full": items, "sampled": NEGATIVES + 1},
     }
 
@@ -85,5 +89,6 @@ def _sampled_rank(scores: Scores, target: int, had: set[int], generator: np.rand
     return int((scores[drawn] > scores[target]).sum()) + 1
 
 
-def _hit_rate(ranks: list[int]) -> float:
-    return round(float(np.mean([1 <= rank <= K for rank in ranks])), 4)
+def _hit_rate(ranks: list[int], counted: list[bool] | None = None) -> float:
+    hits = np.array([1 <= rank <= K for rank in ranks])
+    return round(float(hits[counted].mean() if counted else hits.mean()), 4)
