@@ -5,10 +5,14 @@ Without Spark: the lake is real, and whatever would compute is a fake that says 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from batch import daily
@@ -18,8 +22,10 @@ from batch.lake.archiver import now_ms
 from batch.lake.impressions import IMPRESSIONS
 from batch.lake.interactions import INTERACTIONS
 from batch.lake.table import open_table, through_mark
+from batch.publish import NewerRunPublished
 from batch.run import Record, Run, pin_of, pinned_versions, record_of, records, unfinished
-from domain.manifests import cover
+from batch.training.models import POPULARITY
+from domain.manifests import cover, current_version, published_cutoff_ms
 from infra.settings import KafkaSettings, Settings
 from tests.builders import START_MS, record
 
@@ -165,3 +171,44 @@ def test_what_was_killed_or_has_failed_is_found_and_what_is_older_than_a_finishe
 
 def found_in(known: Record | None) -> int | None:
     return None if known is None else known.pin.cutoff_ms
+
+
+@contextmanager
+def no_spark(settings: Settings, records: int) -> Iterator[Any]:
+    """For runs that must find everything computed."""
+    raise AssertionError("Spark was started")
+    yield
+
+
+def computed_files(folder: Path) -> None:
+    """What Spark would have left: two items, and sessions that ask for the second after the first."""
+    columns = {name: [0, 0] for name, _ in POPULARITY.total_columns()}
+    pq.write_table(pa.table({"item_id": ["a", "b"], **columns}), folder / "item_profile.parquet")
+    sessions = {
+        "visitor_id": [f"v{number}" for number in range(40)],
+        "session": [0] * 40,
+        "items": [["a", "b"]] * 40,
+        "started_at_ms": [START_MS + number * 1_000 for number in range(40)],
+        "ended_at_ms": [START_MS + number * 1_000 + 500 for number in range(40)],
+    }
+    pq.write_table(pa.table(sessions), folder / "sessions.parquet")
+
+
+def test_a_run_that_is_not_published_is_judged_and_packed_and_changes_nothing_that_serves(tmp_path: Path) -> None:
+    settings, cutoff_ms, told = archived(tmp_path), end_of(DAYS[0]), list[str]()
+    cover(settings.artifacts_dir, end_of(DAYS[2]))
+    run = begun(settings, cutoff_ms, "features", "sessions")
+    computed_files(run.folder)
+    given: dict[str, Any] = {"tell": told.append, "publishes": False, "open_spark": no_spark}
+    done = daily.run_daily(settings, cutoff_ms, **given)
+    assert (done["published"], done["promoted"], done["interactions_quarantined"]) == (False, None, 0)
+    assert done["hr20"] == 1.0
+    assert (settings.artifacts_dir / done["version"] / "manifest.json").exists()
+    assert published_cutoff_ms(settings.artifacts_dir) == end_of(DAYS[2])
+    assert current_version(settings.artifacts_dir) is None
+    known = record_of(settings.state_dir / "daily", cutoff_ms)
+    assert known is not None
+    assert (known.is_finished, known.is_published) == (True, False)
+    assert any(line.startswith("daily: quarantine: 0 interactions_quarantined") for line in told)
+    with pytest.raises(NewerRunPublished):
+        daily.run_daily(settings, cutoff_ms, tell=told.append, open_spark=no_spark)
