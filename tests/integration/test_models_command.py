@@ -148,6 +148,7 @@ def test_a_run_is_in_mlflow_with_all_that_it_was_made_of(settings: Settings) -> 
         assert run.data.params["found.policy"] == "short"
         assert run.data.params["policies.bucket.period_ms"] == str(PIN.policies.bucket.period_ms)
         assert (run.data.tags["gate"], run.info.status) == ("promoted", "FINISHED")
+        assert run.inputs is not None
         (read,) = run.inputs.dataset_inputs
         assert (read.dataset.name, read.dataset.digest) == ("lake", "version 1")
         assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["manifest.json"]
