@@ -1,7 +1,7 @@
-"""Publish a run: batch rows into Feast's online store, checked by reading back, and then the pointer to the artifact.
+"""Publish a run: batch rows into Feast's online store, checked by reading back, and then the cutoff that they cover.
 
-In this order a reader that already has the new rows and still the old models is right all the same: a row carries the
-cutoff that it covers, and the models only rank.
+The artifact of the run is promoted afterwards, or refused by the gate: that is another question. A reader that has the
+new rows and the models of an older run is right all the same: a row carries its cutoff, and the models only rank.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow.parquet as pq
 
+from batch.row_publisher import row_publisher
 from domain import artifacts
-from domain.artifacts import Manifest
 from feature_repo.offline import offline_path
 from feature_repo.views import ITEM_PROFILE, VISITOR_HISTORY, View
 from infra.settings import Settings
@@ -30,20 +31,20 @@ if TYPE_CHECKING:
 
 LOG: Final = logging.getLogger(__name__)
 BATCH_VIEWS: Final = (VISITOR_HISTORY, ITEM_PROFILE)
-ROWS_PER_BATCH: Final = 5_000
 SAMPLE: Final = 50
+SAMPLE_GROUPS: Final = 5
 SAMPLE_SEED: Final = 7
 
 
 class NewerRunPublished(ConsistencyError):
     """An older cutoff must not replace a newer one: rows would fall behind what the stream has let go."""
 
-    def __init__(self, cutoff_ms: int, published: Manifest) -> None:
+    def __init__(self, cutoff_ms: int, published_ms: int) -> None:
         self.cutoff_ms = cutoff_ms
-        self.published = published
+        self.published_ms = published_ms
         super().__init__(
-            f"the run of cutoff {cutoff_ms} is older than the published {published.version} (cutoff "
-            f"{published.cutoff_ms}); remove {artifacts.CURRENT} in the artifacts' folder to go back on purpose"
+            f"the run of cutoff {cutoff_ms} is older than the published one (cutoff {published_ms}); write an older "
+            f"cutoff into {artifacts.COVERED} in the artifacts' folder to go back on purpose"
         )
 
 
@@ -63,26 +64,27 @@ class UnfaithfulStore(ConsistencyError):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What went into the online store, by view."""
+    """What is in the online store, by view, and how many rows of vanished keys were removed."""
 
     rows: Mapping[str, int]
+    removed: Mapping[str, int]
 
 
 def refuse_older(artifacts_dir: Path, cutoff_ms: int) -> None:
-    """Raise NewerRunPublished when the current artifact has a later cutoff; one that nobody can read has none."""
-    version = artifacts.current_version(artifacts_dir)
-    if version is not None and (artifacts_dir / version).is_dir():
-        try:
-            published = artifacts.read_manifest(artifacts_dir / version)
-        except ConsistencyError as error:
-            LOG.warning("artifact.unreadable", extra={"version": version, "problem": str(error)})
-            return
-        if published.cutoff_ms > cutoff_ms:
-            raise NewerRunPublished(cutoff_ms, published)
+    """Raise NewerRunPublished when rows of a later cutoff are published; what nobody can read has none."""
+    try:
+        published_ms = artifacts.published_cutoff_ms(artifacts_dir)
+    except ConsistencyError as error:
+        LOG.warning("cutoff.unreadable", extra={"problem": str(error)})
+        return
+    if published_ms is not None and published_ms > cutoff_ms:
+        raise NewerRunPublished(cutoff_ms, published_ms)
 
 
-def publish(settings: Settings, computed: Mapping[str, Path], cutoff_ms: int, version: str) -> Published:
-    """Make a run the current one. `computed` has the Parquet file of each batch view. Doing it again changes nothing.
+def publish(settings: Settings, computed: Mapping[str, Path], cutoff_ms: int) -> Published:
+    """Make the rows of a run the current ones; doing it again changes nothing.
+
+    `computed` has the Parquet file of each batch view.
 
     Raises:
         DependencyError: the online store did not answer.
@@ -92,36 +94,38 @@ def publish(settings: Settings, computed: Mapping[str, Path], cutoff_ms: int, ve
     settings.offline_dir.mkdir(parents=True, exist_ok=True)
     for name, path in computed.items():
         _replace(Path(offline_path(settings.offline_dir, name)), path)
-    with _feature_store(settings) as store:
+    publication, event_at = time.time_ns() // 1_000_000, datetime.fromtimestamp(cutoff_ms / 1000, UTC)
+    rows, removed = {}, {}
+    with _feature_store(settings) as store, row_publisher(settings) as publisher:
         for view in BATCH_VIEWS:
-            _materialise(store, view, computed[view.name], cutoff_ms)
-        rows = {view.name: _reconcile(store, view, computed[view.name]) for view in BATCH_VIEWS}
-    artifacts.point_to(settings.artifacts_dir, version)
-    return Published(rows)
+            done = publisher.publish(view, computed[view.name], event_at, publication)
+            _note(store, view, cutoff_ms)
+            _compare_sample(store, view, computed[view.name])
+            rows[view.name], removed[view.name] = done.tally.rows, done.removed
+    artifacts.cover(settings.artifacts_dir, cutoff_ms)
+    return Published(rows, removed)
 
 
-def is_published(settings: Settings, computed: Mapping[str, Path], version: str) -> bool:
-    """Whether the store and the pointer still say what this run published."""
-    if artifacts.current_version(settings.artifacts_dir) != version:
+def is_published(settings: Settings, computed: Mapping[str, Path], cutoff_ms: int) -> bool:
+    """Whether the store still says what this run published."""
+    if artifacts.published_cutoff_ms(settings.artifacts_dir) != cutoff_ms:
         return False
     with _feature_store(settings) as store:
         try:
             for view in BATCH_VIEWS:
                 if _is_closed(store, view):
                     return False
-                _reconcile(store, view, computed[view.name])
+                _compare_sample(store, view, computed[view.name])
         except UnfaithfulStore:
             return False
     return True
 
 
-def _materialise(store: FeatureStore, view: View, path: Path, cutoff_ms: int) -> None:
-    """What `feast materialize` does, in batches, so that memory is bounded; and the view stays readable meanwhile.
+def _note(store: FeatureStore, view: View, cutoff_ms: int) -> None:
+    """Tell Feast's registry, as `feast materialize` does; but the view stays readable meanwhile.
 
     Feast's own command refuses reads of a view until it is done, and for good when it is killed.
     """
-    for batch in pq.ParquetFile(path).iter_batches(ROWS_PER_BATCH):
-        store.write_to_online_store(view.name, batch.to_pandas())
     at = datetime.fromtimestamp(cutoff_ms / 1000, UTC)
     store.registry.apply_materialization(store.get_feature_view(view.name), store.project, at, at, commit=True)
 
@@ -160,23 +164,31 @@ def _knows_the_catalogue(store: FeatureStore) -> bool:
     return all(known.get(view.name) == {name for name, _ in view.columns} for view in BATCH_VIEWS)
 
 
-def _reconcile(store: FeatureStore, view: View, path: Path) -> int:
-    """Compare a sample of rows with what Feast reads back; returns the number of rows of the file.
+def _compare_sample(store: FeatureStore, view: View, path: Path) -> None:
+    """Compare some rows of the file with what Feast's SDK reads back.
 
     Raises:
         UnfaithfulStore: naming the first key that differs.
     """
-    file = pq.ParquetFile(path)
-    total: int = file.metadata.num_rows
-    wanted = sorted(random.Random(SAMPLE_SEED).sample(range(total), min(SAMPLE, total)))
-    rows = pq.read_table(path).take(wanted).to_pylist() if wanted else []
+    rows = _sample(path)
+    if not rows:
+        return
     names = [name for name, _ in view.columns]
     asked = [{view.join_key: row[view.join_key]} for row in rows]
-    if not asked:
-        return total
     answer = store.get_online_features([f"{view.name}:{name}" for name in names], asked).to_dict()
     for at, row in enumerate(rows):
         differences = {name: (row[name], answer[name][at]) for name in names if row[name] != answer[name][at]}
         if differences:
             raise UnfaithfulStore(view.name, row[view.join_key], differences)
-    return total
+
+
+def _sample(path: Path) -> list[dict[str, Any]]:
+    """Some rows of a few row groups, the same each time: a file may be larger than memory."""
+    file, chosen = pq.ParquetFile(path), random.Random(SAMPLE_SEED)
+    groups = chosen.sample(range(file.num_row_groups), min(SAMPLE_GROUPS, file.num_row_groups))
+    rows: list[dict[str, Any]] = []
+    for group in groups:
+        found = file.read_row_group(group)
+        wanted = chosen.sample(range(found.num_rows), min(SAMPLE // len(groups), found.num_rows))
+        rows += found.take(wanted).to_pylist()
+    return rows

@@ -83,7 +83,7 @@ def configuration(settings: StoreSettings) -> dict[str, Any]:
                     "connection_string": f"{redis.host}:{redis.port},socket_connect_timeout=5,socket_timeout=10",
                 },
                 "cassandra": {
-                    "type": "feature_repo.cassandra_store.BatchedCassandraOnlineStore",
+                    "type": "feature_repo.cassandra_store.CassandraRowOnlineStore",
                     "hosts": [cassandra.host],
                     "port": cassandra.port,
                     "keyspace": cassandra.keyspace,

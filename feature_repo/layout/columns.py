@@ -50,6 +50,22 @@ class Columns:
             culprits = zip(self._columns, self._encoders, cells, strict=False)
             raise _unstorable(self._view, (one for one in culprits if one[2] is not None), error) from error
 
+    def encode_columns(self, columns: Sequence[Sequence[Any]]) -> list[list[bytes]]:
+        """The values of many rows, column by column: what `encode` gives, for less."""
+        try:
+            return [
+                [b"" if cell is None else encode(cell) for cell in cells]
+                for encode, cells in zip(self._encoders, columns, strict=True)
+            ]
+        except _REFUSALS as error:
+            culprits = (
+                (name, encode, cell)
+                for name, encode, cells in zip(self._columns, self._encoders, columns, strict=False)
+                for cell in cells
+                if cell is not None
+            )
+            raise _unstorable(self._view, culprits, error) from error
+
 
 class BucketColumns:
     """Columns whose cells are lists with a member for each bucket; their types here are those of a member.

@@ -65,5 +65,5 @@ def timestamp_field(view: str) -> bytes:
 
 
 def table_name(project: str, view: str) -> str:
-    """The Cassandra table of a view."""
-    return f"{project}_{view}"
+    """The Cassandra table of a view. Without the suffix it is the stock one, with a row for each feature."""
+    return f"{project}_{view}_rows"

@@ -9,6 +9,7 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from domain.aggregates import ColumnType
+from feature_repo.layout.cells import pack_columns, unpack_cells
 from feature_repo.layout.columns import Columns
 from feature_repo.layout.decoding import decode_timestamp_ms, decode_value
 from feature_repo.layout.encoding import encode_timestamp_ms
@@ -65,13 +66,26 @@ class ViewLayout:
         """The event time of the row that `decode` reads."""
         return decode_timestamp_ms(raws[-1]) if raws[-1] else None
 
-    def decode_cells(self, cells: Iterable[tuple[str, bytes]]) -> dict[str, Any] | None:
-        """Feature to value from `feature_name, value` rows of Cassandra, or None when there are none.
+    def encode_blobs(self, columns: Sequence[Sequence[Any]]) -> list[bytes]:
+        """Rows as one blob each, from the cells of each feature, in the order of the features. None becomes a null."""
+        return pack_columns(self._columns.fields, self._columns.encode_columns(columns))
+
+    def encode_blob(self, cells: Sequence[Any]) -> bytes:
+        """One row as a blob."""
+        [blob] = self.encode_blobs([[cell] for cell in cells])
+        return blob
+
+    def decode_blob(self, blob: bytes) -> dict[str, Any]:
+        """Feature to value from a blob.
 
         Cells of features that the view no longer has are passed over; features without a cell are None.
         """
-        found = {feature: self._read(feature, raw) for feature, raw in cells if feature in self.types}
-        return {feature: found.get(feature) for feature in self.features} if found else None
+        try:
+            found = dict(unpack_cells(blob))
+        except (struct.error, ValueError) as error:
+            raise UnreadableValue(self.view, "*", blob) from error
+        names = zip(self.features, self._columns.fields, strict=True)
+        return {feature: self._read(feature, found.get(field)) for feature, field in names}
 
     def _read(self, feature: str, raw: bytes | None) -> Any:
         try:

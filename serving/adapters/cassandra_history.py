@@ -37,7 +37,7 @@ class CassandraHistory:
         self._keys = EntityKeys(project, VISITOR_HISTORY.join_key)
         self._layout = VISITOR_HISTORY.layout()
         self._query = (
-            f'SELECT feature_name, value FROM "{settings.keyspace}"."{table_name(project, VISITOR_HISTORY.name)}" '
+            f'SELECT cells FROM "{settings.keyspace}"."{table_name(project, VISITOR_HISTORY.name)}" '
             "WHERE entity_key = ?"
         )
         self._cluster: Cluster | None = None
@@ -71,7 +71,7 @@ class CassandraHistory:
         except (DriverException, NoHostAvailable) as error:
             raise self.breaker.fail(error) from error
         self.breaker.succeed()
-        return self._layout.decode_cells((row.feature_name, row.value) for row in rows)
+        return self._layout.decode_blob(rows[0].cells) if rows else None
 
     def close(self) -> None:
         """Close the connections."""

@@ -88,7 +88,7 @@ def layout_reader(settings: Settings) -> tuple[Callable[[], Any], Callable[[], A
     cluster = Cluster([settings.cassandra.host], port=settings.cassandra.port, protocol_version=5)
     connection = cluster.connect(settings.cassandra.keyspace)
     table = table_name(settings.feast.project, VISITOR_HISTORY.name)
-    select = connection.prepare(f"SELECT feature_name, value FROM {table} WHERE entity_key = ?")
+    select = connection.prepare(f"SELECT cells FROM {table} WHERE entity_key = ?")
     keys = EntityKeys(settings.feast.project, "visitor_id")
     session, recent, history = VISITOR_SESSION.layout(), VISITOR_RECENT.layout(), VISITOR_HISTORY.layout()
 
@@ -98,7 +98,7 @@ def layout_reader(settings: Settings) -> tuple[Callable[[], Any], Callable[[], A
 
     def merged() -> Any:
         found = connection.execute(select, (keys.partition("visitor-0"),))
-        cells = history.decode_cells((cell.feature_name, cell.value) for cell in found)
+        cells = history.decode_blob(found.one().cells)
         return merge_cells("visitor", cells, speed_rows()[1])
 
     def close() -> None:

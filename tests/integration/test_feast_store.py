@@ -73,18 +73,18 @@ def test_materialised_parquet_is_read_by_the_sdk_and_by_the_layout(
     materialize(store, [ITEM_PROFILE.name])
     for key, cells in rows.items():
         assert read_view(store, ITEM_PROFILE, key) == cells
-        assert ITEM_PROFILE.layout().decode_cells(stored_cells(module_settings, ITEM_PROFILE, key)) == cells
+        assert ITEM_PROFILE.layout().decode_blob(stored_blob(module_settings, ITEM_PROFILE, key)) == cells
 
 
-def stored_cells(settings: Settings, view: View, key: str) -> list[tuple[str, bytes]]:
-    """The raw rows of Cassandra's partition."""
+def stored_blob(settings: Settings, view: View, key: str) -> bytes:
+    """The cells of Cassandra's row."""
     cluster = Cluster([settings.cassandra.host], port=settings.cassandra.port, protocol_version=5)
     try:
         session = cluster.connect(settings.cassandra.keyspace)
         partition = EntityKeys(settings.feast.project, view.join_key).partition(key)
         table = table_name(settings.feast.project, view.name)
-        found = session.execute(f"SELECT feature_name, value FROM {table} WHERE entity_key = %s", (partition,))
-        return [(cell.feature_name, cell.value) for cell in found]
+        found: bytes = session.execute(f"SELECT cells FROM {table} WHERE entity_key = %s", (partition,)).one().cells
+        return found
     finally:
         cluster.shutdown()
 

@@ -62,11 +62,20 @@ def test_a_row_from_before_a_feature_was_added_has_none_for_it() -> None:
     assert read(TWO, stored(older.encode({"count": 3}, at_ms=1))) == {"count": 3, "items": None}
 
 
-def test_cells_of_cassandra_read_alike_and_unknown_features_are_passed_over() -> None:
-    fields = stored(TWO.encode({"count": 3, "items": ["a"]}, at_ms=1))
-    cells = [("count", fields[TWO.fields[0]]), ("gone", b"?"), ("items", fields[TWO.fields[1]])]
-    assert TWO.decode_cells(cells) == {"count": 3, "items": ["a"]}
-    assert TWO.decode_cells([]) is None
+@pytest.mark.parametrize("cells", [[3, ["a"]], [None, []], [0, ["é" * 300]]])
+def test_a_blob_reads_back(cells: list[Any]) -> None:
+    assert TWO.decode_blob(TWO.encode_blob(cells)) == dict(zip(TWO.features, cells, strict=True))
+
+
+def test_a_blob_may_lack_features_and_have_ones_that_the_view_has_no_more() -> None:
+    other = ViewLayout("view", [("items", ColumnType.STRINGS), ("gone", ColumnType.INT)])
+    assert TWO.decode_blob(other.encode_blob([["a"], 1])) == {"count": None, "items": ["a"]}
+
+
+@pytest.mark.parametrize("cut", [1, 4, 7, 9])
+def test_a_blob_that_is_cut_off_is_refused_with_the_name_of_its_view(cut: int) -> None:
+    with pytest.raises(UnreadableValue, match="feature view:"):
+        TWO.decode_blob(TWO.encode_blob([3, ["a"]])[:-cut])
 
 
 @pytest.mark.parametrize("value", [1 << 63, "7", 1.5, [1]])
