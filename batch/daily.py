@@ -84,12 +84,12 @@ def run_daily(
         cut = cut_log(settings, wanted_ms)
         if publishes:
             refuse_older(settings.artifacts_dir, cut.cutoff_ms)
-        run = Run.open(folder / str(cut.cutoff_ms), pin_of(cut, settings.policies), cut, tell, fresh=fresh)
-        cut = run.record.pinned(cut)
         tell(
             f"daily: {cut.records:,} records and {cut.impressions:,} impressions below {cut.cutoff_ms}, "
             f"version {cut.lake_version} of the lake"
         )
+        run = Run.open(folder / str(cut.cutoff_ms), pin_of(cut, settings.policies), cut, tell, fresh=fresh)
+        cut = run.record.pinned(cut)
         with run.recorded():
             summary = _do_steps(run, Steps(settings, cut, run.folder, open_spark), publishes=publishes)
         runs.prune(folder, cut.cutoff_ms)
