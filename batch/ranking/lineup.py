@@ -40,6 +40,7 @@ TUNED_ON: Final = 4_000
 LONG: Final = 20
 """Sessions with a mean length above this are histories."""
 JUDGING_LEAST: Final = 50
+STEPS_TO_TRAIN: Final = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +73,12 @@ class Choice:
     def can_judge(self) -> bool:
         """Whether there are enough questions to tell one policy from another."""
         return len(self.questions) >= JUDGING_LEAST
+
+
+def line_up(known: History) -> tuple[str, ...]:
+    """The models of `auto`; what is trained is left out where there is next to nothing to learn from."""
+    steps = len(known.items) - len(known)
+    return tuple(name for name in AUTO if name not in ENCODERS or steps >= STEPS_TO_TRAIN)
 
 
 def choose(name: str, choice: Choice) -> Chosen:

@@ -22,7 +22,7 @@ from batch.ranking.files import answers_of, read_queries, read_training, write_a
 from batch.ranking.fusion import Fusion, learn_fusion
 from batch.ranking.history import History, Ids, Queries
 from batch.ranking.item_facts import ItemFacts
-from batch.ranking.lineup import AUTO, ENCODERS, Choice, Chosen, choose
+from batch.ranking.lineup import ENCODERS, Choice, Chosen, choose, line_up
 from batch.ranking.measures import measure
 from batch.ranking.slices import validation_slice
 from batch.ranking.striking import AllowCurrent, Struck, answerable, first_kept, first_rule, surplus
@@ -149,10 +149,11 @@ def _fused(choice: Choice, history: History, queries: Queries, request: Request)
 
 def _chosen_side_by_side(choice: Choice) -> list[Chosen]:
     """All models of the line-up: what is trained on one core, while what is searched for has the other."""
+    names = line_up(choice.known)
     with ThreadPoolExecutor(1) as beside:
-        trained = {name: beside.submit(choose, name, choice) for name in AUTO if name in ENCODERS}
-        searched = {name: choose(name, choice) for name in AUTO if name not in ENCODERS}
-        return [searched[name] if name in searched else trained[name].result() for name in AUTO]
+        trained = {name: beside.submit(choose, name, choice) for name in names if name in ENCODERS}
+        searched = {name: choose(name, choice) for name in names if name not in ENCODERS}
+        return [searched[name] if name in searched else trained[name].result() for name in names]
 
 
 def _filled(ranked: Ids, queries: Queries, history: History, struck: Struck, k: int) -> Ids:
