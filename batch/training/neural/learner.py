@@ -73,8 +73,8 @@ class Learner:
         shares = torch.where(clicks > 0, clicks.clamp(min=1) ** exponent, 0.0)
         self._log_shares = torch.log(shares / shares.sum()).float()
         self._until = torch.cumsum(shares / shares.sum(), 0)  # float64, for draws by bisection
-        whole = policy.negatives == 0 or len(clicks) <= max(policy.full_softmax_items_max, policy.negatives)
-        self._is_full = whole and policy.loss == "cross-entropy"
+        is_cheap = float(clicks.sum()) * len(clicks) <= policy.full_softmax_work_max
+        self._is_full = policy.loss == "cross-entropy" and (policy.negatives == 0 or is_cheap)
 
     @classmethod
     def fresh(cls, log: SessionLog, vectors: Floats, policy: NeuralPolicy) -> Self:

@@ -46,13 +46,13 @@ def test_every_encoder_learns_what_follows(encoder: EncoderKind) -> None:
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "bpr-max", "gbce"])
 def test_every_loss_with_drawn_negatives_learns_what_follows(loss: Loss) -> None:
-    policy = replace(POLICY, loss=loss, negatives=30, full_softmax_items_max=0, epochs=10)
+    policy = replace(POLICY, loss=loss, negatives=30, full_softmax_work_max=0, epochs=10)
     trained = train(rings(400), ITEMS, policy)
     assert judge(trained.model, next_clicks(rings(50, seed=1)))["mrr@20"] > 0.6
 
 
 def test_the_same_policy_and_log_give_the_same_weights_and_another_seed_others() -> None:
-    policy = replace(POLICY, epochs=2, dropout=0.2, negatives=20, full_softmax_items_max=0)
+    policy = replace(POLICY, epochs=2, dropout=0.2, negatives=20, full_softmax_work_max=0)
     first, again = (train(rings(100), ITEMS, policy).model for _ in range(2))
     assert (first.vectors == again.vectors).all()
     assert all((first.arrays[name] == again.arrays[name]).all() for name in first.arrays)
