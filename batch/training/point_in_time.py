@@ -84,5 +84,5 @@ def write_training_set(facts: DataFrame, folder: Path, cutoffs: Sequence[int]) -
         known = snapshots.select(JOIN_KEYS[entity], F.col("cutoff_ms").alias(KNOWN_TO), *known_columns(entity))
         joined = joined.join(known, [JOIN_KEYS[entity], KNOWN_TO], "left")
     columns = [*ASKED, KNOWN_TO, *(name for entity in VIEWS for name in known_columns(entity))]
-    in_order = joined.select(*columns).coalesce(1).sortWithinPartitions(*POSITION)
+    in_order = joined.select(*columns).repartition(1).sortWithinPartitions(*POSITION)
     return write_file(in_order, folder / FILE)
