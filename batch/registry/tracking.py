@@ -72,7 +72,8 @@ class Tracking:
             DependencyError: MLflow cannot use it.
         """
         keep_quiet()
-        logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every step in which the tables are made
+        for name in ("alembic", "mlflow"):  # they tell of every step in which the tables are made
+            logging.getLogger(name).setLevel(logging.WARNING)
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
