@@ -17,7 +17,6 @@ from domain.recommenders.fusion_candidates import own_items, place_candidates
 FROM_SOURCE: Final = 50
 FROM_OWN: Final = (15, 25)
 FROM_POPULAR: Final = 12
-CANDIDATES_MAX: Final = 160
 ABSENT: Final = 250.0
 
 
@@ -92,7 +91,7 @@ class Lineup:
             "own_place": places[:, :, 0],
             "own_count": places[:, :, 1],
             "own_place_before": places[:, :, 2],
-            "own_share": places[:, :, 1] / np.maximum(lengths, np.float32(1))[:, None],
+            "own_share": (places[:, :, 1] / np.maximum(lengths, 1)[:, None]).astype(np.float32),
             "query_length": np.broadcast_to(lengths[:, None], shape),
             "query_variety": np.broadcast_to(distinct[:, None], shape),
             "query_newest_seen": np.broadcast_to(self.facts.facts["seen"][newest][:, None], shape),
@@ -101,7 +100,7 @@ class Lineup:
 
 
 def _distinct(lists: Ids) -> Ids:
-    """Each item once a row, in the order of ids; as many columns as needed, at least one, at most CANDIDATES_MAX."""
+    """Each item once a row, in the order of ids; as many columns as needed, at least one."""
     ordered = np.sort(lists, axis=1)
     ordered[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = -1
     ordered = -np.sort(-ordered, axis=1)
