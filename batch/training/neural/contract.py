@@ -42,6 +42,7 @@ class NeuralPolicy:
     patience: int = 2  # epochs without a better validation before stopping
     clicks_per_batch: int = 1024
     learning_rate: float = 2e-3
+    touched_items_rate: float = 4.0  # times `learning_rate`, for item vectors that only move when a batch touches them
     weight_decay: float = 0.01  # of the encoder; item vectors have a length that means nothing
     warm_up_steps: int = 100
     final_learning_rate: float = 0.05  # share of `learning_rate` at the last step
@@ -55,7 +56,11 @@ class NeuralPolicy:
         sizes = (self.dimensions, self.clicks_max, self.layers, self.heads, self.epochs, self.clicks_per_batch)
         if min(*sizes, self.threads, self.patience) < 1:
             raise ValueError(f"{self} has a size below 1")
-        if self.temperature < TEMPERATURE_MIN or self.learning_rate <= 0 or not 0 <= self.dropout < 1:
+        if (
+            self.temperature < TEMPERATURE_MIN
+            or min(self.learning_rate, self.touched_items_rate) <= 0
+            or not 0 <= self.dropout < 1
+        ):
             raise ValueError(
                 f"{self} has a temperature below {TEMPERATURE_MIN}, a rate not above 0, or a dropout outside 0 to 1"
             )

@@ -150,7 +150,8 @@ class Learner:
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
-        self._table.update(rows, taken, learning_rate)
+        item_rate = 1.0 if rows is None else self.policy.touched_items_rate
+        self._table.update(rows, taken, learning_rate * item_rate)
         return float(loss.detach())
 
     def _rows(self, given: Tensor, goals: Tensor) -> tuple[Tensor | None, tuple[Tensor, Tensor], Drawn | None]:

@@ -85,7 +85,7 @@ def continue_on(
         return _Training(log, policy, learner_of, validation, tell, began).run(minutes_max)
 
 
-def policy_to_continue(policy: NeuralPolicy, epochs: int = 1) -> NeuralPolicy:
+def policy_to_continue(policy: NeuralPolicy, epochs: int = 2) -> NeuralPolicy:
     """How to go on after a training by `policy`: few epochs over all sessions, at a smaller rate."""
     return replace(policy, epochs=epochs, learning_rate=policy.learning_rate / 3, sessions_max=0)
 
