@@ -77,7 +77,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_nothing_in_a_training_set_was_unknown_then(world: World) -> None:
     rows = pq.read_table(world.first / FILE).to_pylist()
     assert all(row["known_to_ms"] <= row["received_at_ms"] < row["known_to_ms"] + PERIOD_MS for row in rows)
-    assert any(row["history_interactions"] is None for row in rows)  # somebody's first bucket
+    assert any(row["history_plays"] is None for row in rows)  # the first bucket of some item
     assert sum(row["history_interactions"] is not None for row in rows) > 20
     assert world.check(world.first / FILE) == 25 * sum(len(known_columns(entity)) for entity in VIEWS)
 
