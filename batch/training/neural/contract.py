@@ -31,7 +31,7 @@ class NeuralPolicy:
 
     loss: Loss = "cross-entropy"
     negatives: int = 2048  # items drawn for each batch; 0 = the whole catalogue (the full softmax)
-    full_softmax_work_max: float = 2e9  # clicks x items up to which the cross-entropy goes over all items anyway
+    full_softmax_work_max: float = 2e8  # clicks x items up to which the cross-entropy goes over all items anyway
     negatives_exponent: float = 0.5  # items are drawn in proportion to their clicks to this power
     bpr_regularisation: float = 0.001
     gbce_calibration: float = 0.75  # t of gSASRec: 0 = plain binary cross-entropy, 1 = calibrated like a softmax
