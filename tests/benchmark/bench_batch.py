@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from tests.benchmark.machine import commit, end_when_told, keep, machine
 from tests.benchmark.publish_run import publish_rows
