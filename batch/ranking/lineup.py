@@ -160,10 +160,18 @@ def _neural(name: str, choice: Choice) -> Chosen:
     done = train(choice.known.log, choice.known.items_count, policy, validation, minutes, choice.tell)
 
     def build(history: History) -> tuple[Source, dict[str, Any]]:
-        going_on = NeuralPolicy(**given["refit"]) if given else policy_to_continue(done.policy)
-        left = None if given else max(choice.budget.left_s * SHARE_REFIT / 60, 0.05)
-        refitted = continue_on(done.model, history.log, going_on, None, left, choice.tell)
-        return NeuralSource(refitted.model, name), {"refit": asdict(refitted.policy)}
+        """Train again on everything if there is time for as many epochs as were best, else go on from the slice's."""
+        left_s = choice.budget.left_s * SHARE_REFIT
+        growth = len(history.items) / max(len(choice.known.items), 1)
+        is_anew = given["is_anew"] if given else done.seconds * growth <= left_s and not done.policy.sessions_max
+        if is_anew:
+            anew = NeuralPolicy(**given["refit"]) if given else replace(done.policy, epochs=done.epochs_done)
+            refitted = train(history.log, history.items_count, anew, None, None, choice.tell)
+        else:
+            going_on = NeuralPolicy(**given["refit"]) if given else policy_to_continue(done.policy)
+            minutes = None if given else max(left_s / 60, 0.05)
+            refitted = continue_on(done.model, history.log, going_on, None, minutes, choice.tell)
+        return NeuralSource(refitted.model, name), {"refit": asdict(refitted.policy), "is_anew": is_anew}
 
     told = {"epochs": done.epochs_done, "clicks_per_second": round(done.clicks_per_second), "metrics": done.metrics}
     return Chosen(name, NeuralSource(done.model, name), build, {"policy": asdict(done.policy)}, told)
