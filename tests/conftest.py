@@ -1,6 +1,7 @@
 """Strictness that holds in every tier, and in both Python environments."""
 
-from collections.abc import Generator
+import logging
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
@@ -10,6 +11,16 @@ pytest_plugins = ("tests.servers",)  # the real servers of integration tests, su
 # On shared cores a slow example is no failure. All else is Hypothesis's own profile, which in CI is a fixed seed.
 settings.register_profile("firth", settings.get_profile(settings.get_current_profile_name()), deadline=None)
 settings.load_profile("firth")
+
+
+@pytest.fixture(autouse=True)
+def _logs_go_where_they_went() -> Iterator[None]:
+    """A command that a test runs in this process sends all logs to that test's standard error, which is then closed."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.hookimpl(wrapper=True)
