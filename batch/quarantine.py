@@ -26,14 +26,21 @@ from batch.lake.layout import PARTITION_COLUMN, Layout
 from batch.lake.table import Lake
 from domain.policies import BucketPolicy
 from schemas.errors import ConsistencyError, ContractError
-from schemas.events import KINDS
+from schemas.events import (
+    CATEGORIES_MAX,
+    IDENTIFIER_MAX,
+    INSTANT_MAX,
+    KINDS,
+    PRICE_MICROS_MAX,
+    SHOWN_MAX,
+    UTC_OFFSET_MIN_MAX,
+    VALUE_MAX,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+)
 
-IDENTIFIER_BYTES_MAX: Final = 4 * 128
-INSTANT_MAX: Final = 32_503_680_000_000
-OFFSET_MIN_MAX: Final = 840
-VALUE_MAX: Final = 1e9
-ITEMS_MAX: Final = 500
-CATEGORIES_MAX: Final = 16
+IDENTIFIER_BYTES_MAX: Final = 4 * IDENTIFIER_MAX
+"""Of characters of four bytes each."""
 
 SCHEMA: Final = pa.schema(
     [
@@ -165,17 +172,18 @@ def _of_interactions(batch: pa.RecordBatch) -> Iterator[tuple[str, Any]]:
     yield "value", _if_given(batch["value"], pc.invert(pc.less_equal(pc.abs(batch["value"]), VALUE_MAX)))
     yield "personalise", pc.is_null(batch["personalise"])
     yield "categories", _beyond(pc.list_value_length(batch["categories"]), 0, CATEGORIES_MAX)
-    yield "utc_offset_min", _beyond(batch["utc_offset_min"], -OFFSET_MIN_MAX, OFFSET_MIN_MAX)
-    yield "price_micros", _if_given(batch["price_micros"], pc.less(batch["price_micros"], 0))
+    yield "utc_offset_min", _beyond(batch["utc_offset_min"], -UTC_OFFSET_MIN_MAX, UTC_OFFSET_MIN_MAX)
+    yield "price_micros", _if_given(batch["price_micros"], _beyond(batch["price_micros"], 0, PRICE_MICROS_MAX))
     weight = batch["weight"]
-    yield "weight", _if_given(weight, pc.invert(pc.and_(pc.greater_equal(weight, 0.001), pc.less_equal(weight, 10.0))))
+    fits = pc.and_(pc.greater_equal(weight, WEIGHT_MIN), pc.less_equal(weight, WEIGHT_MAX))
+    yield "weight", _if_given(weight, pc.invert(fits))
     yield "attributes", _is_no_object(batch["attributes"])
 
 
 def _of_impressions(batch: pa.RecordBatch) -> Iterator[tuple[str, Any]]:
     for name in ("slate_id", "visitor_id"):
         yield name, _beyond(pc.binary_length(batch[name]), 1, IDENTIFIER_BYTES_MAX)
-    yield "items", _beyond(pc.list_value_length(batch["items"]), 0, ITEMS_MAX)
+    yield "items", _beyond(pc.list_value_length(batch["items"]), 0, SHOWN_MAX)
     yield "shown_at_ms", _beyond(batch["shown_at_ms"], 0, INSTANT_MAX)
 
 

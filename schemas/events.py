@@ -25,9 +25,20 @@ UNKNOWN_CATEGORY: Final = "unknown"
 CRITIC: Final = "critic"
 """The `context.source` of a rating by a critic."""
 
-Identifier = Annotated[str, text(128)]
+IDENTIFIER_MAX: Final = 128
+INSTANT_MAX: Final = 32_503_680_000_000
+CATEGORIES_MAX: Final = 16
+PRICE_MICROS_MAX: Final = 10**15
+UTC_OFFSET_MIN_MAX: Final = 840
+WEIGHT_MIN: Final = 0.001
+WEIGHT_MAX: Final = 10
+VALUE_MAX: Final = 1e9
+SHOWN_MAX: Final = 500
+"""Bounds that the lake's rows are held against, too."""
+
+Identifier = Annotated[str, text(IDENTIFIER_MAX)]
 Label = Annotated[str, text(64)]
-Instant = Annotated[int, Meta(ge=0, le=32_503_680_000_000, description="UTC epoch milliseconds")]
+Instant = Annotated[int, Meta(ge=0, le=INSTANT_MAX, description="UTC epoch milliseconds")]
 Attributes = Annotated[dict[Label, str | int | float | bool | None], Meta(max_length=32)]
 
 
@@ -38,12 +49,17 @@ class _Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class InteractionContext(_Contract, frozen=True, kw_only=True):
     """Facts about the moment, stamped by the gateway, the importer or the producer: folds use nothing else."""
 
-    categories: Annotated[tuple[Label, ...], Meta(max_length=16)] = ()
-    price_micros: Annotated[int, Meta(ge=0, le=10**15)] | None = None
-    utc_offset_min: Annotated[int, Meta(ge=-840, le=840, description="visitor's local time minus UTC, minutes")] = 0
+    categories: Annotated[tuple[Label, ...], Meta(max_length=CATEGORIES_MAX)] = ()
+    price_micros: Annotated[int, Meta(ge=0, le=PRICE_MICROS_MAX)] | None = None
+    utc_offset_min: Annotated[
+        int,
+        Meta(ge=-UTC_OFFSET_MIN_MAX, le=UTC_OFFSET_MIN_MAX, description="visitor's local time minus UTC, minutes"),
+    ] = 0
     device: Label | None = None
     source: Annotated[Label, Meta(description="who speaks; `critic` marks a rating by a critic")] | None = None
-    weight: Annotated[float, Meta(ge=0.001, le=10, description="the weight of a critic's rating")] | None = None
+    weight: (
+        Annotated[float, Meta(ge=WEIGHT_MIN, le=WEIGHT_MAX, description="the weight of a critic's rating")] | None
+    ) = None
     attributes: Attributes = {}
 
 
@@ -62,7 +78,7 @@ class InteractionEvent(_Contract, frozen=True, kw_only=True):
     occurred_at_ms: Instant
     user_id: Identifier | None = None
     session_id: Identifier | None = None
-    value: Annotated[float, Meta(ge=-1e9, le=1e9)] | None = None
+    value: Annotated[float, Meta(ge=-VALUE_MAX, le=VALUE_MAX)] | None = None
     slate_id: Identifier | None = None
     position: Annotated[int, Meta(ge=0, le=10_000)] | None = None
     personalise: bool = True
@@ -75,9 +91,9 @@ class ItemEvent(_Contract, frozen=True, kw_only=True):
 
     item_id: Identifier
     title: Annotated[str, Meta(max_length=512)] = ""
-    categories: Annotated[tuple[Label, ...], Meta(max_length=16)] = ()
+    categories: Annotated[tuple[Label, ...], Meta(max_length=CATEGORIES_MAX)] = ()
     tags: Annotated[tuple[Label, ...], Meta(max_length=64)] = ()
-    price_micros: Annotated[int, Meta(ge=0, le=10**15)] | None = None
+    price_micros: Annotated[int, Meta(ge=0, le=PRICE_MICROS_MAX)] | None = None
     published_at_ms: Instant | None = None
     attributes: Attributes = {}
     deleted: bool = False
@@ -89,7 +105,7 @@ class ImpressionEvent(_Contract, frozen=True, kw_only=True):
 
     slate_id: Identifier
     visitor_id: Identifier
-    items: Annotated[tuple[Identifier, ...], Meta(max_length=500)]
+    items: Annotated[tuple[Identifier, ...], Meta(max_length=SHOWN_MAX)]
     shown_at_ms: Instant
     policy: Label
     arm: Label

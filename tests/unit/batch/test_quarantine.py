@@ -16,7 +16,7 @@ from batch.lake.table import Lake
 from batch.quarantine import TooManyQuarantined, UnreadableLake, breaches, quarantine, quarantine_file
 from domain.impressions import ImpressionRecord
 from domain.policies import DAY_MS, BucketPolicy
-from schemas.events import InteractionContext
+from schemas.events import PRICE_MICROS_MAX, InteractionContext
 from tests.builders import START_MS, impression, record, stamp
 
 POLICY = BucketPolicy()
@@ -63,6 +63,7 @@ def found_in(lake: Lake, folder: Path, share_max: float = 0.5, layout: Layout[An
         ("categories", None),
         ("utc_offset_min", 2_000),
         ("price_micros", -1),
+        ("price_micros", PRICE_MICROS_MAX + 1),
         ("weight", 0.0),
         ("attributes", "{"),
         ("attributes", "[]"),
