@@ -40,14 +40,12 @@ from batch.training.sessions import sessions_of
 from domain.recommenders.protocol import Recommender
 from domain.recommenders.session_knn import SessionKnn
 from domain.recommenders.vocabulary import Vocabulary
+from infra.metrics import DAILY_STEPS
 from infra.settings import Settings
 
 OpenSpark = Callable[[Settings, int], AbstractContextManager[SparkSession]]
 
-STEPS: Final = (
-    "quarantine", "spark", "admission", "features", "sessions", "tune", "models", "evaluate", "artifact", "gate",
-    "publish", "promote", "track",
-)  # fmt: skip
+STEPS: Final = DAILY_STEPS
 """In their order."""
 
 SERVED: Final = frozenset({"gate", "publish", "promote", "track"})

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, Literal
 
-from domain.policies import DAY_MS, BucketPolicy
+from domain.policies import DAY_MS, MINUTE_MS, BucketPolicy
 from infra.settings import ScheduleSettings
 
-MINUTE_MS: Final = 60_000
 PASSING: Final = frozenset({1, 69})
 """Exit codes behind which something may be that passes: a server that was away, another run, a bug in a library. The
 others ask for a person, and so does another try at once only cost time; a signal (a negative code) passes too."""

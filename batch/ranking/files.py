@@ -93,7 +93,9 @@ def write_answers(
         }
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, compression="zstd")
+    waiting = path.with_name(f"{path.name}.waiting")
+    pq.write_table(table, waiting, compression="zstd")
+    waiting.replace(path)
 
 
 def _queries_of(

@@ -68,10 +68,15 @@ def write(settings: Settings, wanted: Wanted, tell: Tell) -> dict[str, Any]:
         "interactions": rows,
         "snapshots": snapshots,
         "cells_checked": compared,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": _digest(path),
     }
     (wanted.folder / NOTE).write_text(json.dumps(note, indent=1) + "\n")
     return note
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check(settings: Settings, path: Path, cut: Cut, sample: int) -> int:
