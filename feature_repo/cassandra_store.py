@@ -2,7 +2,7 @@
 
 A reader sees a row of the old run or of the new one, never half of each. The stock store keeps a row for each feature,
 written by a statement of its own, which is neither atomic nor quick. The daily run writes the same table without Feast
-(`batch.publishing`); `feast materialize` and all reads through the SDK come here.
+(`batch.row_publisher`); `feast materialize` and all reads through the SDK come here.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 entity_key text PRIMARY KEY   Feast's serialised entity key in hexadecimal, as in its stock layout
 cells blob                    all features: `feature_repo.layout.cells`
 event_ts timestamp            as of when the row holds: the cutoff
-created_ts timestamp          which publication wrote the row: after a complete one all rows have the same
+publication bigint            who wrote the row: after a complete publication all rows have the same
 """
 
 from __future__ import annotations
