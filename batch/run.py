@@ -1,7 +1,7 @@
 """One daily run on disk: a folder, a record of the steps that are done, and the lock that makes it the only one.
 
 A step that is done is skipped; one that was killed is done again from its start. So a run that is started again goes on
-where it stopped, and a finished one costs nothing. Old folders go, their records stay: a few KB a day.
+where it stopped, and a finished one costs nothing. Old folders go; their records, a few KB a day, stay for a year.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 KEPT: Final = 3
 """Runs whose folders stay on disk."""
+
+RECORDS_KEPT: Final = 400
+"""Records of runs whose folders have gone: more than the days that a schedule can be told to catch up with (366)."""
 
 RECORD: Final = "run.json"
 RECORDS: Final = "records"
@@ -191,7 +194,10 @@ def only_run(folder: Path, wait_s: float = 0.0) -> Iterator[None]:
 
 
 def prune(folder: Path, cutoff_ms: int) -> None:
-    """Remove the folders of all but the newest cutoffs and this one; their records move to a folder of theirs."""
+    """Remove the folders of all but the newest cutoffs and this one; their records move to a folder of theirs.
+
+    The schedule looks at that folder every few seconds, so of the records too only the newest stay.
+    """
     runs = sorted((path for path in folder.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
     for run in runs[:-KEPT]:
         if int(run.name) == cutoff_ms:
@@ -200,6 +206,9 @@ def prune(folder: Path, cutoff_ms: int) -> None:
             (folder / RECORDS).mkdir(exist_ok=True)
             (run / RECORD).replace(folder / RECORDS / f"{run.name}.json")
         shutil.rmtree(run)
+    kept = sorted((folder / RECORDS).glob("*.json"), key=lambda path: int(path.stem))
+    for record in kept[:-RECORDS_KEPT]:
+        record.unlink()
 
 
 def read_record(path: Path) -> Record | None:

@@ -22,6 +22,7 @@ from batch.schedule_plan import Decision, Failures, Known, Start, Timetable, Wai
 from domain.manifests import published_cutoff_ms
 from domain.policies import DAY_MS
 from infra.metrics import DAILY_RUNS
+from infra.processes.launch import bound_log
 from infra.settings import PROJECT_ROOT, Settings
 from schemas.errors import ConsistencyError
 
@@ -47,11 +48,11 @@ Begin = Callable[[Start], Process]
 
 
 class DailyProcess:
-    """`python -m batch daily`, whose words go to its own log."""
+    """`python -m batch daily`, whose words go to a log of all runs, bounded as those of the servers are."""
 
     def __init__(self, start: Start, log_path: Path) -> None:
         asked = () if start.day is None else ("--date", str(start.day), "--no-publish")
-        log_path.parent.mkdir(parents=True, exist_ok=True)
+        bound_log(log_path)
         with log_path.open("ab") as output:
             self._process = subprocess.Popen(
                 (sys.executable, "-m", "batch", "daily", *asked),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import inspect
 import sys
@@ -121,20 +122,19 @@ def _table(columns: Iterable[tuple[str, object]]) -> list[str]:
     return ["| column | type |", "|---|---|", *(f"| `{name}` | {kind} |" for name, kind in columns)]
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """0 when the document was written or is current."""
-    if arguments == ["write"]:
+    parser = argparse.ArgumentParser(prog="python -m domain", description=__doc__)
+    parser.add_argument("command", choices=["write", "check"])
+    if parser.parse_args().command == "write":
         DOCUMENT.parent.mkdir(exist_ok=True)
         DOCUMENT.write_text(render())
         return 0
-    if arguments == ["check"]:
-        if DOCUMENT.exists() and DOCUMENT.read_text() == render():
-            return 0
-        print("docs/features.md is not what the catalogue says: run `python -m domain write`", file=sys.stderr)
-        return 1
-    print("usage: python -m domain write | check", file=sys.stderr)
-    return 2
+    if DOCUMENT.exists() and DOCUMENT.read_text() == render():
+        return 0
+    print("docs/features.md is not what the catalogue says: run `python -m domain write`", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

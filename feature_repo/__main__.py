@@ -5,7 +5,9 @@ A composition root: the only module of this package that knows where settings co
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 
 import yaml
 
@@ -13,12 +15,12 @@ from infra.settings import load_settings
 from schemas.errors import ConfigurationError, DependencyError
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """0 when done, 2 when the operator must change something, 3 when a server does not answer."""
-    if arguments not in (["apply"], ["yaml"]):
-        print("usage: python -m feature_repo apply | yaml", file=sys.stderr)
-        return 2
-    from feature_repo.store import (  # after the usage: Feast takes seconds to import
+    parser = argparse.ArgumentParser(prog="python -m feature_repo", description=__doc__)
+    parser.add_argument("command", choices=["apply", "yaml"])
+    command = parser.parse_args(arguments).command
+    from feature_repo.store import (  # after the parsing: Feast takes seconds to import
         close_store,
         configuration,
         register,
@@ -26,7 +28,7 @@ def main(arguments: list[str]) -> int:
 
     try:
         settings = load_settings()
-        if arguments == ["yaml"]:
+        if command == "yaml":
             print(yaml.safe_dump(configuration(settings), sort_keys=False), end="")
             return 0
         store = register(settings)
@@ -43,4 +45,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

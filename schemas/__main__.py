@@ -6,8 +6,11 @@ ones accept; `release` makes the current ones the released ones.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from schemas.json_schema import FOLDER, PUBLISHED, breaking_changes, generate, render
 
@@ -45,8 +48,15 @@ def release() -> int:
     return 0
 
 
+COMMANDS: Final[Mapping[str, Callable[[], int]]] = {"write": write, "check": check, "release": release}
+
+
+def main() -> int:
+    """Dispatch to the command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m schemas", description=__doc__)
+    parser.add_argument("command", choices=COMMANDS)
+    return COMMANDS[parser.parse_args().command]()
+
+
 if __name__ == "__main__":
-    commands = {"write": write, "check": check, "release": release}
-    if len(sys.argv) != 2 or sys.argv[1] not in commands:
-        sys.exit("usage: python -m schemas write | check | release")
-    sys.exit(commands[sys.argv[1]]())
+    sys.exit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from granian import Granian
@@ -12,7 +13,8 @@ from infra.settings import load_settings
 
 
 def main() -> int:
-    """Serve until told to stop."""
+    """Serve until told to stop. All that can be chosen is a setting (FIRTH_SERVING__* and others)."""
+    argparse.ArgumentParser(prog="python -m serving", description=__doc__).parse_args()
     serving = load_settings().serving
     Granian(
         "serving.app:create_app",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import signal
 import sys
@@ -24,6 +25,7 @@ GROUP = "firth-writer"
 
 def main() -> int:
     """0 after a stop; see `infra.exits` for the rest."""
+    argparse.ArgumentParser(prog="python -m speed.writer", description=__doc__).parse_args()
     logs.configure("writer")
     settings = load_settings()
     stopped = Event()

@@ -6,7 +6,7 @@ from threading import Event, Thread
 import pytest
 
 from batch.cutoff import Cut
-from batch.run import AnotherRun, Pin, Run, only_run, prune, record_of
+from batch.run import RECORDS_KEPT, AnotherRun, Pin, Run, only_run, prune, record_of
 from domain.policies import Policies, SessionPolicy
 
 CUT = Cut(86_400_000, 1, 0, 10, 1, 0)
@@ -113,10 +113,23 @@ def test_a_run_that_waits_begins_when_the_other_one_has_ended(tmp_path: Path) ->
     other.join()
 
 
-def test_the_folders_of_the_newest_cutoffs_and_of_this_one_stay_and_every_record(tmp_path: Path) -> None:
+def test_the_folders_of_the_newest_cutoffs_and_of_this_one_stay_and_the_records_of_others(tmp_path: Path) -> None:
     for name in ("8", "9", "10", "11", "100"):
         opened(tmp_path / name)
     (tmp_path / "lock").touch()
     prune(tmp_path, 8)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "100", "11", "8", "lock", "records"]
     assert record_of(tmp_path, 9) is not None
+
+
+def test_of_the_records_only_the_newest_stay(tmp_path: Path) -> None:
+    (tmp_path / "records").mkdir()
+    for number in range(RECORDS_KEPT):
+        (tmp_path / "records" / f"{number + 2}.json").touch()
+    for name in ("9990", "9991", "9992", "9993", "9994"):
+        opened(tmp_path / name)
+    prune(tmp_path, 9994)
+    left = sorted(int(path.stem) for path in (tmp_path / "records").iterdir())
+    assert len(left) == RECORDS_KEPT
+    assert left[0] == 4
+    assert left[-2:] == [9990, 9991]

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from batch.run import Pin, Record
-from batch.schedule import Scheduler
+from batch.schedule import DailyProcess, Scheduler
 from batch.schedule_plan import Decision, Failures, Known, Start, Timetable, Wait, day_before
 from domain.manifests import cover
 from domain.policies import DAY_MS, HOUR_MS, BucketPolicy
 from infra.metrics import registry_of
+from infra.processes.launch import LOG_BYTES_MAX
 from infra.settings import ScheduleSettings, Settings
 from tests.builders import START_MS
 
@@ -176,6 +177,17 @@ def test_one_run_at_a_time_and_none_that_outlives_the_schedule(tmp_path: Path) -
     assert len(runs.started) == 1
     one.stop()
     assert runs.stopped == 1
+
+
+def test_the_log_of_the_runs_is_bounded(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "daily.log"
+    log.parent.mkdir()
+    for _ in range(3):
+        with log.open("wb") as full:
+            full.truncate(LOG_BYTES_MAX + 1)
+        DailyProcess(Start("due"), log).stop()
+        assert log.stat().st_size < 10_000
+    assert sorted(path.name for path in log.parent.iterdir()) == ["daily.log", "daily.log.1"]
 
 
 def test_the_records_are_shown_as_metrics(tmp_path: Path) -> None:
