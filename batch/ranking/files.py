@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batch.ranking.history import PREFIX_MAX, History, Ids, Queries
+from batch.ranking.history import History
+from domain.recommenders.lineup.queries import Ids, Queries
+from domain.recommenders.lineup.striking import PREFIX_MAX
 from schemas.errors import ContractError
 
 SECONDS_BELOW = 10**11

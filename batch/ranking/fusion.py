@@ -8,15 +8,17 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from batch.ranking.candidates import Lineup, Table
-from batch.ranking.history import Ids, Queries, Questions
-from batch.ranking.linear import LinearFusion, features_of, fit_linear
+from batch.ranking.history import Questions
+from batch.ranking.linear import fit_linear
 from batch.ranking.lineup import SHARE_REFIT, Choice
 from batch.ranking.measures import by_question, measure, scores_of
-from batch.ranking.ranker import GROWTH, Examples, K, RankerPolicy, best_of, fit, judge_by_halves
-from batch.ranking.striking import AllowCurrent, Struck, first_kept
-from batch.ranking.workers import in_slices
-from domain.recommenders.tree_ensemble import TreeEnsemble
+from batch.ranking.ranker import GROWTH, Examples, K, RankerPolicy, fit, judge_by_halves
+from batch.ranking.striking import AllowCurrent
+from domain.recommenders.lineup.candidates import Lineup
+from domain.recommenders.lineup.fusion import LINEAR, TREES, Fusion
+from domain.recommenders.lineup.linear import LinearFusion, features_of
+from domain.recommenders.lineup.queries import Ids, Queries
+from domain.recommenders.lineup.striking import Struck, first_kept
 
 TABLED_AT_ONCE: Final = 2048
 PROBED: Final = 512
@@ -28,13 +30,10 @@ QUESTIONS_FOR_TREES: Final = 300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fusion:
+class Learnt:
     """How candidates are ranked, with the figures that chose it."""
 
-    by: str  # "trees", "linear" or the name of a source
-    struck: Struck
-    ensemble: TreeEnsemble | None = None
-    linear: LinearFusion | None = None
+    fusion: Fusion
     trees: int = 0
     questions: int = 0  # how many were wanted to learn from
     told: dict[str, Any] = field(default_factory=dict)
@@ -42,33 +41,11 @@ class Fusion:
     @property
     def manifest(self) -> dict[str, Any]:
         """What was decided."""
-        return {"by": self.by, "struck": self.struck, "trees": self.trees, "questions": self.questions}
-
-    def answer(self, lineup: Lineup, queries: Queries, k: int) -> Ids:
-        """The best `k` items of each query [queries, k], -1 where there are no more."""
-        for source in lineup.sources:
-            if source.name == self.by:
-                ranked = lineup.top(source, queries, k + 1)
-                return first_kept(ranked, queries, self.struck, lineup.items_count, k)
-        table = lineup.table(queries)
-        valid = table.candidates >= 0
-        scores = self._scores(table, valid)
-        offsets = np.concatenate(([0], np.cumsum(valid.sum(axis=1)))).astype(np.int64)
-        ranked = best_of(offsets, table.candidates[valid], scores, k + 1)
-        return first_kept(ranked, queries, self.struck, lineup.items_count, k)
-
-    def _scores(
-        self, table: Table, valid: np.ndarray[Any, np.dtype[np.bool_]]
-    ) -> np.ndarray[Any, np.dtype[np.float64]]:
-        rows = table.features[valid]
-        if self.ensemble is not None:
-            return np.concatenate(in_slices(self.ensemble.scores, rows))
-        if self.linear is None:
-            raise ValueError(f"nothing ranks by {self.by!r}")
-        return self.linear.scores(rows, table.names)
+        fusion = self.fusion
+        return {"by": fusion.by, "struck": fusion.struck, "trees": self.trees, "questions": self.questions}
 
 
-def learn_fusion(lineup: Lineup, choice: Choice, allowed: AllowCurrent, queries_count: int) -> Fusion:
+def learn_fusion(lineup: Lineup, choice: Choice, allowed: AllowCurrent, queries_count: int) -> Learnt:
     """Compare all ways on the questions of the slice and fit the best one on all of them."""
     if not choice.can_judge:
         return _untrained(lineup, choice.struck)
@@ -90,9 +67,9 @@ def learn_fusion(lineup: Lineup, choice: Choice, allowed: AllowCurrent, queries_
             by, struck, trees = str(given["by"]), cast(Struck, given["struck"]), int(given["trees"])
         else:
             by, struck, trees = _decide(lineup, choice, examples, linear, allowed, policy, told)
-        ensemble = fit(examples, policy, trees) if by == "trees" else None
+        ensemble = fit(examples, policy, trees) if by == TREES else None
     choice.tell(f"ranked by {by}, struck: {struck}: {told}")
-    return Fusion(by, struck, ensemble, linear, trees if by == "trees" else 0, wanted, told)
+    return Learnt(Fusion(by, struck, ensemble, linear), trees if by == TREES else 0, wanted, told)
 
 
 def _affordable(lineup: Lineup, choice: Choice, queries_count: int) -> tuple[int, int]:
@@ -155,9 +132,8 @@ def struck_by_validation(answers: Ids, questions: Questions, struck: Struck, ite
     return "nothing" if gain.mean() > 0 else "current"
 
 
-def _untrained(lineup: Lineup, struck: Struck) -> Fusion:
+def _untrained(lineup: Lineup, struck: Struck) -> Learnt:
     """Equal weights for all sources: there is nothing to choose by."""
-    empty = Queries(np.zeros(2, np.int64), np.empty(0, np.int32), np.full(1, -1, np.int32))
-    names = lineup.table(empty).names
+    names = lineup.table(Queries.of([[]])).names
     linear = LinearFusion(tuple((name, 1.0) for name in features_of(names)))
-    return Fusion("linear", struck, None, linear)
+    return Learnt(Fusion(LINEAR, struck, None, linear))

@@ -8,13 +8,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from domain.recommenders.lineup.item_facts import ItemFacts
+from domain.recommenders.lineup.queries import Ids, Offsets, Queries, gather
 from domain.recommenders.session_log import SessionLog
-
-Ids = npt.NDArray[np.int32]
-Offsets = npt.NDArray[np.int64]
-
-PREFIX_MAX = 200
-"""Of a longer history only its newest items are asked about, as the files of questions have it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +36,11 @@ class History:
         """The same for those who only need the end of each session."""
         return SessionLog(self.offsets, self.items, self.at_ms[self.offsets[1:] - 1])
 
+    @property
+    def facts(self) -> ItemFacts:
+        """What it says of each item, as of its end."""
+        return ItemFacts.of(self.offsets, self.items, self.at_ms, self.items_count)
+
     @classmethod
     def of(
         cls,
@@ -58,33 +59,6 @@ class History:
         offsets = np.concatenate(([0], np.cumsum(lengths[by_end]))).astype(np.int64)
         places = np.repeat(starts[by_end] - offsets[:-1], lengths[by_end]) + np.arange(len(items))
         return cls(offsets, items[places].astype(np.int32), at_ms[places], items_count, is_dated)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Queries:
-    """Prefixes to answer: query `q` knows `items[offsets[q]:offsets[q + 1]]`, oldest first, known items only."""
-
-    offsets: Offsets
-    items: Ids
-    current: Ids  # [queries], the newest item; -1 when there is none or it is unknown
-
-    def __len__(self) -> int:
-        return len(self.current)
-
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """[queries], how many items are known."""
-        return np.diff(self.offsets)
-
-    def part(self, chosen: npt.NDArray[np.int64]) -> Queries:
-        """The queries of these numbers, in this order."""
-        offsets, places = gather(self.offsets, chosen)
-        return Queries(offsets, self.items[places], self.current[chosen])
-
-    def between(self, first: int, last: int) -> Queries:
-        """The queries `first` to `last`, without a copy of their items."""
-        start, end = self.offsets[first], self.offsets[last]
-        return Queries(self.offsets[first : last + 1] - start, self.items[start:end], self.current[first:last])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,10 +92,3 @@ class Questions:
     def first_relevant(self) -> Ids:
         """[queries], the next item, of a basket its first."""
         return self.relevant[self.relevant_offsets[:-1]]
-
-
-def gather(offsets: Offsets, chosen: npt.NDArray[np.int64]) -> tuple[Offsets, npt.NDArray[np.int64]]:
-    """Offsets of the chosen rows, and the places of their entries."""
-    lengths = np.diff(offsets)[chosen]
-    new = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    return new, np.repeat(offsets[chosen] - new[:-1], lengths) + np.arange(new[-1])

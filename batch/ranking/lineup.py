@@ -11,10 +11,10 @@ import numpy as np
 from batch.ranking.budget import Budget
 from batch.ranking.history import History, Questions
 from batch.ranking.search import Found
-from batch.ranking.sources import CovisitationSource, KnnSource, NeuralSource, PlainSource, Source
-from batch.ranking.striking import Struck
 from batch.ranking.tuning import build_covisitation, tune_covisitation, tune_knn
 from domain.recommenders.covisitation import CovisitationPolicy
+from domain.recommenders.lineup.sources import CovisitationSource, KnnSource, NeuralSource, PlainSource, Source
+from domain.recommenders.lineup.striking import Struck
 from domain.recommenders.popularity import Popularity
 from domain.recommenders.sequential_rules import SequentialRules
 from domain.recommenders.session_knn import SessionKnn
@@ -171,10 +171,10 @@ def _neural(name: str, choice: Choice) -> Chosen:
             going_on = NeuralPolicy(**given["refit"]) if given else policy_to_continue(done.policy)
             minutes = None if given else max(left_s / 60, 0.05)
             refitted = continue_on(done.model, history.log, going_on, None, minutes, choice.tell)
-        return NeuralSource(refitted.model, name), {"refit": asdict(refitted.policy), "is_anew": is_anew}
+        return NeuralSource(refitted.model), {"refit": asdict(refitted.policy), "is_anew": is_anew}
 
     told = {"epochs": done.epochs_done, "clicks_per_second": round(done.clicks_per_second), "metrics": done.metrics}
-    return Chosen(name, NeuralSource(done.model, name), build, {"policy": asdict(done.policy)}, told)
+    return Chosen(name, NeuralSource(done.model), build, {"policy": asdict(done.policy)}, told)
 
 
 def _neural_policy(name: str, choice: Choice) -> NeuralPolicy:

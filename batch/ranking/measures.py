@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.ranking.history import Ids, Questions
+from batch.ranking.history import Questions
+from domain.recommenders.lineup.queries import Ids
 
 CUT: Final = 20
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,15 @@ from typing import Any
 import numpy as np
 
 from batch.ranking.budget import Budget, peak_memory_mb
-from batch.ranking.candidates import Lineup
 from batch.ranking.files import answers_of, read_queries, read_training, write_answers
-from batch.ranking.fusion import Fusion, learn_fusion
-from batch.ranking.history import History, Ids, Queries
-from batch.ranking.item_facts import ItemFacts
-from batch.ranking.lineup import ENCODERS, Choice, Chosen, choose, line_up
+from batch.ranking.history import History
+from batch.ranking.learning import learn, prepare
+from batch.ranking.lineup import Choice, choose
 from batch.ranking.measures import measure
-from batch.ranking.slices import validation_slice
-from batch.ranking.striking import AllowCurrent, Struck, answerable, first_kept, first_rule, surplus
+from batch.ranking.striking import AllowCurrent
+from domain.recommenders.lineup.queries import Ids, Queries
+from domain.recommenders.lineup.striking import Struck, first_kept, surplus
 
-QUESTIONS_MAX = 14_000
 ANSWERED_AT_ONCE = 2048
 
 
@@ -68,7 +65,7 @@ def rank_sessions(request: Request, tell: Callable[[str], None]) -> dict[str, An
         asked = read_queries(request.queries, training.item_ids)
     history = training.history
     tell(f"{len(history.items)} interactions of {history.items_count} items, {len(asked.queries)} queries")
-    choice, told = _choice(request, history, budget, tell)
+    choice, told = prepare(history, budget, request.seed, request.allow_current, request.manifest, tell)
     answer = _fused if request.model == "auto" else _single
     answered = answer(choice, history, asked.queries, request)
     ranked = _filled(answered.ranked, asked.queries, history, answered.struck, request.k)
@@ -86,27 +83,6 @@ def rank_sessions(request: Request, tell: Callable[[str], None]) -> dict[str, An
         "total_s": round(budget.spent_s, 1),
         "peak_memory_mb": peak_memory_mb(),
     }
-
-
-def _choice(
-    request: Request, history: History, budget: Budget, tell: Callable[[str], None]
-) -> tuple[Choice, dict[str, Any]]:
-    with budget.step("split"):
-        cut = validation_slice(history)
-        questions = cut.questions.sample(QUESTIONS_MAX, np.random.default_rng(request.seed))
-        struck = first_rule(cut.known, questions, request.allow_current)
-        questions = answerable(questions, struck)
-    told = {
-        "interactions": len(history.items),
-        "sessions": len(history),
-        "items": history.items_count,
-        "dated": history.is_dated,
-        "baskets": cut.has_baskets,
-        "questions": len(questions),
-    }
-    tell(f"{told}, struck: {struck}")
-    known = cut.known if len(cut.known.items) else history
-    return Choice(known, questions, struck, budget, request.seed, tell, request.manifest), told
 
 
 def _single(choice: Choice, history: History, queries: Queries, request: Request) -> Answered:
@@ -129,31 +105,18 @@ def _single(choice: Choice, history: History, queries: Queries, request: Request
 
 def _fused(choice: Choice, history: History, queries: Queries, request: Request) -> Answered:
     """The shipped line-up: sources, then what ranks their candidates best."""
-    chosen = _chosen_side_by_side(choice)
-    lineup = Lineup([each.source for each in chosen], choice.known, choice.struck)
-    fusion: Fusion = learn_fusion(lineup, choice, request.allow_current, len(queries))
-    with choice.budget.step("rebuild"):
-        rebuilt = [each.rebuild(history) for each in chosen]
-    lineup = Lineup([source for source, _ in rebuilt], history, choice.struck)
+    learnt = learn(choice, request.allow_current, len(queries))
+    model, manifest = learnt.rebuild(history)
     began = time.perf_counter()
     with choice.budget.step("answer"):
         parts = [
-            fusion.answer(lineup, queries.between(first, min(first + ANSWERED_AT_ONCE, len(queries))), request.k)
+            model.fusion.answer(
+                model.lineup, queries.between(first, min(first + ANSWERED_AT_ONCE, len(queries))), request.k
+            )
             for first in range(0, len(queries), ANSWERED_AT_ONCE)
         ]
     seconds = time.perf_counter() - began
-    manifest = {each.name: each.manifest | added for each, (_, added) in zip(chosen, rebuilt, strict=True)}
-    told = {"ranked_by": fusion.by, "validation": fusion.told, "chosen": {each.name: each.told for each in chosen}}
-    return Answered(np.concatenate(parts), fusion.struck, seconds, manifest | {"fusion": fusion.manifest}, told)
-
-
-def _chosen_side_by_side(choice: Choice) -> list[Chosen]:
-    """All models of the line-up: what is trained on one core, while what is searched for has the other."""
-    names = line_up(choice.known)
-    with ThreadPoolExecutor(1) as beside:
-        trained = {name: beside.submit(choose, name, choice) for name in names if name in ENCODERS}
-        searched = {name: choose(name, choice) for name in names if name not in ENCODERS}
-        return [searched[name] if name in searched else trained[name].result() for name in names]
+    return Answered(np.concatenate(parts), model.fusion.struck, seconds, manifest, learnt.told)
 
 
 def _filled(ranked: Ids, queries: Queries, history: History, struck: Struck, k: int) -> Ids:
@@ -162,7 +125,7 @@ def _filled(ranked: Ids, queries: Queries, history: History, struck: Struck, k: 
     short = np.flatnonzero((ranked >= 0).sum(axis=1) < width)
     if not len(short):
         return ranked
-    popular = ItemFacts(history).most_seen[: 2 * k + surplus(struck)]
+    popular = history.facts.most_seen[: 2 * k + surplus(struck)]
     rows = ranked[short]
     fill = np.repeat(popular[None], len(short), 0)
     for at in range(rows.shape[1]):

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from batch.ranking.candidates import Table
-from batch.ranking.history import Ids, Questions
+from batch.ranking.history import Questions
 from batch.ranking.measures import by_question, is_relevant, scores_of
-from batch.ranking.workers import in_slices
+from domain.recommenders.lineup.candidates import Table
+from domain.recommenders.lineup.fusion import Scores, best_of
+from domain.recommenders.lineup.queries import Ids
+from domain.recommenders.lineup.workers import in_slices
 from domain.recommenders.tree_ensemble import TreeEnsemble
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ GROWTH: Final = 1.3
 """All questions bear more trees than half of them do."""
 
 Bools = npt.NDArray[np.bool_]
-Scores = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +97,6 @@ class Judged:
     trees: int
     ranked: Ids  # [questions, K]
     by_trees: dict[int, float]
-
-
-def best_of(offsets: npt.NDArray[np.int64], items: Ids, scores: Scores, k: int) -> Ids:
-    """The best `k` of the rows of each question; of equal scores the earlier row."""
-    counts = np.diff(offsets)
-    question = np.repeat(np.arange(len(counts)), counts)
-    order = np.lexsort((-scores, question))
-    place = np.arange(len(items)) - offsets[:-1][question]
-    kept = place < k
-    best = np.full((len(counts), k), -1, np.int32)
-    best[question[kept], place[kept]] = items[order][kept]
-    return best
 
 
 def judge_by_halves(examples: Examples, policy: RankerPolicy) -> Judged:

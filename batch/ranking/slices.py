@@ -8,7 +8,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from batch.ranking.history import PREFIX_MAX, History, Queries, Questions
+from batch.ranking.history import History, Questions
+from domain.recommenders.lineup.queries import Queries
+from domain.recommenders.lineup.striking import PREFIX_MAX
 
 QUESTIONS_WANTED: Final = 20_000
 SHARE_LEAST: Final = 0.03

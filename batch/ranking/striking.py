@@ -1,4 +1,4 @@
-"""What may not stand in an answer: nothing, the current item, or all that the visitor had."""
+"""Which items an answer may not hold: what the log itself says of that."""
 
 from __future__ import annotations
 
@@ -6,37 +6,15 @@ from typing import Final, Literal
 
 import numpy as np
 
-from batch.ranking.history import PREFIX_MAX, History, Ids, Queries, Questions
-from domain.recommenders.fusion_candidates import left_aligned, strike_seen
+from batch.ranking.history import History, Questions
+from domain.recommenders.lineup.striking import Struck
 
-Struck = Literal["nothing", "current", "seen"]
 AllowCurrent = Literal["yes", "no", "auto"]
 
 NEVER: Final = 1e-3
 """A share of repeats below this is none: films, courses, articles."""
 HARDLY: Final = 2e-3
 """When the next item is the current one less often than this, recommending it is not worth a place."""
-
-
-def strike(lists: Ids, queries: Queries, struck: Struck, items_count: int) -> Ids:
-    """A copy of [queries, n] with -1 for what is struck."""
-    kept = lists.copy()
-    if struck == "current":
-        kept[lists == queries.current[:, None]] = -1
-    elif struck == "seen":
-        strike_seen(kept, queries.offsets, queries.items, items_count)
-        kept[lists == queries.current[:, None]] = -1
-    return kept
-
-
-def first_kept(lists: Ids, queries: Queries, struck: Struck, items_count: int, k: int) -> Ids:
-    """The first `k` of each list that are not struck, filled up with -1."""
-    return left_aligned(strike(lists, queries, struck, items_count), k)
-
-
-def surplus(struck: Struck) -> int:
-    """How many more items to ask a source for, so that enough are left."""
-    return {"nothing": 0, "current": 1, "seen": PREFIX_MAX}[struck]
 
 
 def first_rule(history: History, questions: Questions, allowed: AllowCurrent) -> Struck:

@@ -10,10 +10,10 @@ import numpy as np
 from batch.ranking.history import History, Questions
 from batch.ranking.measures import measure
 from batch.ranking.search import Found, Grid, coordinate_search
-from batch.ranking.sources import CovisitationSource, KnnSource
-from batch.ranking.striking import Struck, first_kept, surplus
-from batch.ranking.workers import THREADS
 from domain.recommenders.covisitation import Covisitation, CovisitationPolicy
+from domain.recommenders.lineup.sources import CovisitationSource, KnnSource
+from domain.recommenders.lineup.striking import Struck, first_kept, surplus
+from domain.recommenders.lineup.workers import THREADS
 from domain.recommenders.session_index import SessionIndex
 from domain.recommenders.session_knn import SessionKnn
 from domain.recommenders.session_knn_policy import LONG_HISTORIES, SessionKnnPolicy

@@ -40,8 +40,15 @@ def rank_all(
     return best
 
 
+def freshness(knn: SessionKnn) -> Reals:
+    """[sessions], what an age weighs beside the policy's own decay, for `read_neighbours`."""
+    ages_days = (knn.index.ended_at_ms[:1].max(initial=0) - knn.index.ended_at_ms) / DAY_MS
+    fresh: Reals = np.exp(-7 * ages_days / knn.policy.recency_decay_days)
+    return fresh
+
+
 def read_neighbours(
-    knn: SessionKnn, offsets: npt.NDArray[np.int64], items: npt.NDArray[np.int32], candidates: npt.NDArray[np.int32]
+    knn: SessionKnn, fresh: Reals, offsets: Offsets, items: Ids, candidates: Ids
 ) -> tuple[Features, Features]:
     """What the neighbours say of `candidates` [queries, n] (distinct, or -1): [queries, n, 8] and [queries, 4].
 
@@ -49,8 +56,6 @@ def read_neighbours(
     """
     found = np.zeros((*candidates.shape, len(BY_CANDIDATE)), np.float32)
     of_query = np.zeros((len(candidates), len(BY_QUERY)), np.float32)
-    ages_days = (knn.index.ended_at_ms[:1].max(initial=0) - knn.index.ended_at_ms) / DAY_MS
-    fresh = np.exp(-7 * ages_days / knn.policy.recency_decay_days)  # times the policy's own decay
     closest = (np.empty(CLOSEST), np.empty(CLOSEST, np.int32))
     parts = (knn.postings, knn.weights, knn.scratch())
     _read_queries(offsets, items, knn.policy.query_items_max, parts, fresh, closest, candidates, found, of_query)

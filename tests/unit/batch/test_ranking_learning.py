@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from batch.ranking.candidates import Table
-from batch.ranking.history import Queries, Questions
+from batch.ranking.history import Questions
 from batch.ranking.linear import fit_linear
 from batch.ranking.measures import measure
-from batch.ranking.ranker import Examples, RankerPolicy, best_of, fit, judge_by_halves
+from batch.ranking.ranker import Examples, RankerPolicy, fit, judge_by_halves
 from batch.ranking.search import coordinate_search
+from domain.recommenders.lineup.candidates import Table
+from domain.recommenders.lineup.fusion import best_of
+from domain.recommenders.lineup.queries import Queries
 
 CANDIDATES = 12
 NAMES = ("good_score_of_highest", "poor_score_of_highest", "hidden")

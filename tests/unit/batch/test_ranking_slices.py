@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from batch.ranking.history import History, Queries, Questions
+from batch.ranking.history import History, Questions
 from batch.ranking.measures import measure
 from batch.ranking.slices import is_of_baskets, validation_slice
-from batch.ranking.striking import answerable, first_kept, first_rule
+from batch.ranking.striking import answerable, first_rule
+from domain.recommenders.lineup.queries import Queries
+from domain.recommenders.lineup.striking import first_kept
 
 ITEMS = 50
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from domain.recommenders.fusion_candidates import left_aligned, own_items, place_candidates, strike_seen
-from domain.recommenders.fusion_neighbours import BY_CANDIDATE, rank_all, read_neighbours
+from domain.recommenders.fusion_neighbours import BY_CANDIDATE, freshness, rank_all, read_neighbours
 from domain.recommenders.protocol import Session
 from domain.recommenders.session_knn import DAY_MS, SessionKnn
 from domain.recommenders.session_knn_policy import SessionKnnPolicy
@@ -38,7 +38,7 @@ def test_the_score_that_is_read_is_the_score_of_the_model() -> None:
     knn = some_knn(50)
     candidates = np.arange(ITEMS, dtype=np.int32)[None].repeat(2, 0)
     candidates[:, 5] = -1
-    found, of_query = read_neighbours(knn, *queries([3, 9, 11], [5]), candidates)
+    found, of_query = read_neighbours(knn, freshness(knn), *queries([3, 9, 11], [5]), candidates)
     for number, prefix in enumerate(([3, 9, 11], [5])):
         expected = knn.scores(Session(tuple(prefix)), np.arange(ITEMS, dtype=np.int32))
         expected[5] = 0

@@ -9,10 +9,11 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from batch.ranking.history import Queries
+from domain.recommenders.lineup.queries import Queries
 
 THREADS: Final = 2
 QUERIES_AT_ONCE: Final = 512
+ROWS_FOR_ONE: Final = 4096
 
 T = TypeVar("T")
 Rows = npt.NDArray[np.float32]
@@ -23,11 +24,15 @@ _POOL: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="ranking")
 
 def in_parts(work: Callable[[Queries, slice], T], queries: Queries, at_once: int = QUERIES_AT_ONCE) -> list[T]:
     """`work` for one part of the queries after the other, in their order; at least one part."""
+    if len(queries) <= at_once:
+        return [work(queries, slice(0, len(queries)))]
     parts = [slice(first, min(first + at_once, len(queries))) for first in range(0, len(queries), at_once)]
-    return list(_POOL.map(lambda part: work(queries.between(part.start, part.stop), part), parts or [slice(0, 0)]))
+    return list(_POOL.map(lambda part: work(queries.between(part.start, part.stop), part), parts))
 
 
 def in_slices(work: Callable[[Rows], T], rows: Rows) -> list[T]:
-    """`work` for as many equal slices of rows as there are threads."""
+    """`work` for as many equal slices of rows as there are threads; few rows are not worth a second one."""
+    if len(rows) <= ROWS_FOR_ONE:
+        return [work(rows)]
     bounds = [len(rows) * number // THREADS for number in range(THREADS + 1)]
     return list(_POOL.map(lambda first, last: work(rows[first:last]), bounds[:-1], bounds[1:]))

@@ -7,11 +7,11 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from batch.ranking.history import Ids, Queries
-from batch.ranking.workers import in_parts
 from domain.recommenders import covisitation_kernel
 from domain.recommenders.covisitation import Covisitation
-from domain.recommenders.fusion_neighbours import BY_CANDIDATE, BY_QUERY, rank_all, read_neighbours
+from domain.recommenders.fusion_neighbours import BY_CANDIDATE, BY_QUERY, freshness, rank_all, read_neighbours
+from domain.recommenders.lineup.queries import Ids, Queries
+from domain.recommenders.lineup.workers import in_parts
 from domain.recommenders.neural import NeuralSessionModel
 from domain.recommenders.protocol import Recommender, Session
 from domain.recommenders.session_knn import SessionKnn
@@ -20,6 +20,8 @@ Features = npt.NDArray[np.float32]
 Columns = dict[str, Features]
 
 SCORED_TOGETHER: Final = 256
+NEURAL: Final = {"gru": "gru4rec", "sasrec": "sasrec", "bert4rec": "bert4rec"}
+"""The names of the sources by their encoder."""
 COVISITED: Final = ("score", "forward", "backward", "next", "before", "next_of_all", "highest")
 
 
@@ -43,6 +45,7 @@ class KnnSource:
     def __init__(self, knn: SessionKnn, name: str = "vstan") -> None:
         self.name = name
         self.knn = knn
+        self._fresh = freshness(knn)
 
     def top(self, queries: Queries, k: int) -> Ids:
         """See `Source.top`."""
@@ -50,7 +53,9 @@ class KnnSource:
 
     def columns(self, queries: Queries, candidates: Ids) -> Columns:
         """See `Source.columns`: each reading as a share of its mass and of its highest, and the mass itself."""
-        read = in_parts(lambda part, at: read_neighbours(self.knn, part.offsets, part.items, candidates[at]), queries)
+        read = in_parts(
+            lambda part, at: read_neighbours(self.knn, self._fresh, part.offsets, part.items, candidates[at]), queries
+        )
         found, of_query = (np.concatenate(each) for each in zip(*read, strict=True))
         columns: Columns = {f"{self.name}_score": found[:, :, 0]}
         for at, reading in enumerate(BY_CANDIDATE):
@@ -110,8 +115,8 @@ class CovisitationSource:
 class NeuralSource:
     """A neural session model: logits, and their softmax over the candidates."""
 
-    def __init__(self, model: NeuralSessionModel, name: str) -> None:
-        self.name = name
+    def __init__(self, model: NeuralSessionModel) -> None:
+        self.name = NEURAL[model.shape.kind]
         self.model = model
 
     def top(self, queries: Queries, k: int) -> Ids:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from batch.ranking.history import History, Ids, Queries
-from batch.ranking.item_facts import ItemFacts
-from batch.ranking.sources import Columns, Features, Source
-from batch.ranking.striking import Struck, first_kept, strike, surplus
 from domain.recommenders.fusion_candidates import own_items, place_candidates
+from domain.recommenders.lineup.item_facts import ItemFacts
+from domain.recommenders.lineup.queries import Ids, Queries
+from domain.recommenders.lineup.sources import Columns, Features, Source
+from domain.recommenders.lineup.striking import Struck, first_kept, strike, surplus
 
 FROM_SOURCE: Final = 50
 FROM_OWN: Final = (15, 25)
@@ -35,20 +35,16 @@ class Table:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lineup:
-    """The sources of one history, with the facts of its items; under one rule of what may be answered."""
+    """Sources over one vocabulary, with the facts of its items; under one rule of what may be answered."""
 
     sources: Sequence[Source]
-    history: History
+    facts: ItemFacts
     struck: Struck
-    facts: ItemFacts = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "facts", ItemFacts(self.history))
 
     @property
     def items_count(self) -> int:
         """Size of the vocabulary."""
-        return self.history.items_count
+        return self.facts.items_count
 
     def top(self, source: Source, queries: Queries, k: int) -> Ids:
         """The first `k` answers of one source that are not struck [queries, k]."""
@@ -57,7 +53,10 @@ class Lineup:
 
     def table(self, queries: Queries) -> Table:
         """The union of the sources' answers, the visitor's own items and what is popular, with features."""
-        candidates = self._candidates(queries)
+        return self.judge(queries, self.candidates(queries))
+
+    def judge(self, queries: Queries, candidates: Ids) -> Table:
+        """The features of given candidates [queries, n]: distinct in their row, -1 where there are no more."""
         columns: Columns = {}
         valid = candidates >= 0
         for source in self.sources:
@@ -71,7 +70,8 @@ class Lineup:
             stacked[:, :, at] = values
         return Table(candidates, stacked, tuple(columns))
 
-    def _candidates(self, queries: Queries) -> Ids:
+    def candidates(self, queries: Queries) -> Ids:
+        """The union alone [queries, n], in the order of ids."""
         lists = [self.top(source, queries, FROM_SOURCE) for source in self.sources]
         own = own_items(queries.offsets, queries.items, self.items_count, *FROM_OWN)
         popular = [self.facts.popular(name, FROM_POPULAR + surplus(self.struck)) for name in ("newest", "new")]
