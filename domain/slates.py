@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from domain.experiments.assigned import UNTREATED, Treatment
 from domain.merge import Cells
 from domain.policies import BucketPolicy, SessionPolicy
 
@@ -93,7 +94,7 @@ NOBODY: Final = Visitor()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What we are asked; `visitor` and `degraded` are filled in on the way."""
+    """What we are asked; `visitor`, `treatment` and `degraded` are filled in on the way."""
 
     visitor_id: str
     count: int
@@ -102,6 +103,7 @@ class Query:
     category_cap: int | None = None
     personalise: bool = True
     visitor: Visitor = NOBODY
+    treatment: Treatment = UNTREATED
     degraded: tuple[Degradation, ...] = ()
 
 
@@ -132,10 +134,14 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One place of a slate. `because` is the visitor's own act without which the item would score lower."""
+    """One place of a slate. `because` is the visitor's own act without which the item would score lower.
+
+    `propensity` is the probability with which the item got this place, given the places before it.
+    """
 
     candidate: Candidate
     because: Act | None = None
+    propensity: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

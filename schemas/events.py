@@ -34,6 +34,7 @@ WEIGHT_MIN: Final = 0.001
 WEIGHT_MAX: Final = 10
 VALUE_MAX: Final = 1e9
 SHOWN_MAX: Final = 500
+ASSIGNED_MAX: Final = 32
 """Bounds that the lake's rows are held against, too."""
 
 Identifier = Annotated[str, text(IDENTIFIER_MAX)]
@@ -100,8 +101,19 @@ class ItemEvent(_Contract, frozen=True, kw_only=True):
     schema_version: Literal[1] = 1
 
 
+class AssignedArm(_Contract, frozen=True, kw_only=True):
+    """The arm of one experiment that the visitor was in; `propensity` is the probability of that arm."""
+
+    experiment: Label
+    arm: Label
+    propensity: Annotated[float, Meta(gt=0, le=1)]
+
+
 class ImpressionEvent(_Contract, frozen=True, kw_only=True):
-    """A slate was shown: `items` in shown order, `propensities` aligned with them."""
+    """A slate was shown: `items` in shown order, `propensities` aligned with them.
+
+    `assigned` names every experiment that the visitor is in; `arm` the first of them, for whoever knows one at most.
+    """
 
     slate_id: Identifier
     visitor_id: Identifier
@@ -112,6 +124,7 @@ class ImpressionEvent(_Contract, frozen=True, kw_only=True):
     propensities: Annotated[tuple[Annotated[float, Meta(ge=0, le=1)], ...], Meta(max_length=500)]
     model_version: Annotated[str, Meta(max_length=128)]
     degraded: Annotated[tuple[Label, ...], Meta(max_length=16)] = ()
+    assigned: Annotated[tuple[AssignedArm, ...], Meta(max_length=ASSIGNED_MAX)] = ()
     schema_version: Literal[1] = 1
 
 
