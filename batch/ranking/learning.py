@@ -1,0 +1,89 @@
+"""The shipped line-up, learnt from a history: tuned, trained and ranked by a slice, then built again on everything."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from batch.ranking.budget import Budget
+from batch.ranking.fusion import Learnt, learn_fusion
+from batch.ranking.history import History
+from batch.ranking.lineup import ENCODERS, Choice, Chosen, Manifest, Tell, choose, line_up
+from batch.ranking.slices import validation_slice
+from batch.ranking.striking import AllowCurrent, answerable, first_rule
+from domain.recommenders.lineup.candidates import Lineup
+from domain.recommenders.lineup.model import FusedModel
+from domain.recommenders.lineup.sources import CovisitationSource, KnnSource, NeuralSource
+
+QUESTIONS_MAX: Final = 14_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearntLineup:
+    """Models with their policies, and what ranks their candidates."""
+
+    chosen: list[Chosen]
+    learnt: Learnt
+    budget: Budget
+
+    def rebuild(self, history: History) -> tuple[FusedModel, dict[str, Any]]:
+        """The same models of another history, of as many items, and the manifest by which they are built again."""
+        with self.budget.step("rebuild"):
+            rebuilt = {each.name: each.rebuild(history) for each in self.chosen}
+        parts = [source for source, _ in rebuilt.values()]
+        knn = next(source.knn for source in parts if isinstance(source, KnnSource))
+        covisitation = next(source.model for source in parts if isinstance(source, CovisitationSource))
+        neural = next((source.model for source in parts if isinstance(source, NeuralSource)), None)
+        manifest = {each.name: each.manifest | rebuilt[each.name][1] for each in self.chosen}
+        model = FusedModel(knn, covisitation, neural, history.facts, self.learnt.fusion)
+        return model, manifest | {"fusion": self.learnt.manifest}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """How good each part was on the slice, and what was tried."""
+        chosen = {each.name: each.told for each in self.chosen}
+        return {"ranked_by": self.learnt.fusion.by, "validation": self.learnt.told, "chosen": chosen}
+
+
+def prepare(
+    history: History, budget: Budget, seed: int, allowed: AllowCurrent, manifest: Manifest, tell: Tell
+) -> tuple[Choice, dict[str, Any]]:
+    """Keep the newest part of the history back as questions; returns what models are chosen by, and what there is."""
+    with budget.step("split"):
+        cut = validation_slice(history)
+        questions = cut.questions.sample(QUESTIONS_MAX, np.random.default_rng(seed))
+        struck = first_rule(cut.known, questions, allowed)
+        questions = answerable(questions, struck)
+    told = {
+        "interactions": len(history.items),
+        "sessions": len(history),
+        "items": history.items_count,
+        "dated": history.is_dated,
+        "baskets": cut.has_baskets,
+        "questions": len(questions),
+    }
+    tell(f"{told}, struck: {struck}")
+    known = cut.known if len(cut.known.items) else history
+    return Choice(known, questions, struck, budget, seed, tell, manifest), told
+
+
+def learn(choice: Choice, allowed: AllowCurrent, queries_count: int = 0) -> LearntLineup:
+    """Tune and train every model of the line-up before the cut, then learn to rank their candidates from the slice.
+
+    `queries_count` questions are to be answered afterwards within the same budget.
+    """
+    chosen = _chosen_side_by_side(choice)
+    lineup = Lineup([each.source for each in chosen], choice.known.facts, choice.struck)
+    return LearntLineup(chosen, learn_fusion(lineup, choice, allowed, queries_count), choice.budget)
+
+
+def _chosen_side_by_side(choice: Choice) -> list[Chosen]:
+    """All models of the line-up: what is trained on one core, while what is searched for has the other."""
+    names = line_up(choice.known)
+    with ThreadPoolExecutor(1) as beside:
+        trained = {name: beside.submit(choose, name, choice) for name in names if name in ENCODERS}
+        searched = {name: choose(name, choice) for name in names if name not in ENCODERS}
+        return [searched[name] if name in searched else trained[name].result() for name in names]
