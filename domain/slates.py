@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from domain.experiments.assigned import UNTREATED, Treatment
+from domain.filters import Filter
 from domain.merge import Cells
 from domain.policies import BucketPolicy, SessionPolicy
 
@@ -34,6 +35,15 @@ SOURCE_WEIGHTS: Final[Mapping[Source, float]] = {
 """The neighbours of the session decide; the others order what these do not know, and fill the rest of the slate."""
 
 
+class Placement(StrEnum):
+    """Where a slate is shown."""
+
+    HOME = "home"
+    ITEM = "item"
+    CART = "cart"
+    EMAIL = "email"
+
+
 class Degradation(StrEnum):
     """A rung of the ladder that an answer stands on because something is away, or has not moved for too long."""
 
@@ -55,6 +65,7 @@ class Removal(StrEnum):
     EXCLUDED = "excluded"
     SEEN = "seen"
     DELETED = "deleted"
+    FILTERED = "filtered"
     CATEGORY_CAP = "category_cap"
     BELOW_THE_CUT = "below_the_cut"
 
@@ -74,19 +85,23 @@ class Visitor:
     session: tuple[Act, ...] = ()  # oldest first
     past: tuple[Act, ...] = ()  # the newest over all sessions, oldest first
     session_length: int = 0  # all visits of the session, of which `session` holds the newest
+    cart: tuple[str, ...] = ()
+    at_hand: tuple[Act, ...] = ()  # what stands where the slate will stand: the item of the page, those of the cart
     features_as_of_ms: int = 0
     covered_to_ms: int = 0
 
     @property
     def basis(self) -> tuple[Act, ...]:
-        """What to recommend from, oldest first: the running session, else what the visitor did before."""
-        acts = self.session or self.past
+        """What to recommend from, oldest first: the running session, else what the visitor did before; then what is
+        at hand.
+        """
+        acts = (*(self.session or self.past), *self.at_hand)
         return tuple(act for act in acts if act.kind not in UNWELCOME_KINDS)
 
     @property
     def seen(self) -> frozenset[str]:
         """Items that need not be shown again."""
-        return frozenset(act.item_id for act in (*self.session, *self.past))
+        return frozenset(act.item_id for act in (*self.session, *self.past, *self.at_hand))
 
 
 NOBODY: Final = Visitor()
@@ -94,13 +109,22 @@ NOBODY: Final = Visitor()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What we are asked; `visitor`, `treatment` and `degraded` are filled in on the way."""
+    """What we are asked; `visitor`, `treatment` and `degraded` are filled in on the way.
+
+    `sources` are those that may propose. `at_hand` are items that stand where the slate will stand, `clicks` acts of
+    the session, oldest first, that the stream may not have told yet.
+    """
 
     visitor_id: str
     count: int
     asked_at_ms: int
     exclude: frozenset[str] = frozenset()
     category_cap: int | None = None
+    filter: Filter | None = None
+    placement: Placement = Placement.HOME
+    sources: frozenset[Source] = frozenset(Source)
+    at_hand: tuple[str, ...] = ()
+    clicks: tuple[Act, ...] = ()
     personalise: bool = True
     visitor: Visitor = NOBODY
     treatment: Treatment = UNTREATED
@@ -168,6 +192,7 @@ def recognise(session: Cells | None, profile: Cells, asked_at_ms: int, policy: S
         session=acts,
         past=_acts(profile["seen_items_items"], profile["seen_items_kinds"], profile["seen_items_at_ms"]),
         session_length=session["session_length"] if session is not None and running else 0,
+        cart=tuple(session["session_cart_items"]) if session is not None and running else (),
         features_as_of_ms=profile["as_of_ms"],
         covered_to_ms=profile["covered_to_ms"],
     )
@@ -176,24 +201,6 @@ def recognise(session: Cells | None, profile: Cells, asked_at_ms: int, policy: S
 def is_stale_model(cutoff_ms: int, asked_at_ms: int, policy: BucketPolicy, grace_ms: int) -> bool:
     """Whether a daily run is overdue: more than `MISSED_BUCKETS` could have been learnt from and were not."""
     return asked_at_ms - cutoff_ms > MISSED_BUCKETS * policy.period_ms + grace_ms
-
-
-def remove_unwanted(query: Query, candidates: Iterable[Candidate], is_deleted: Callable[[str], bool]) -> Filtered:
-    """Leave out what the caller excludes, what the visitor has seen, and what the catalogue has deleted."""
-    seen = query.visitor.seen
-    kept: list[Candidate] = []
-    removed: list[Removed] = []
-    for candidate in candidates:
-        item_id = candidate.item_id
-        if item_id in query.exclude:
-            removed.append(Removed(candidate, Removal.EXCLUDED))
-        elif item_id in seen:
-            removed.append(Removed(candidate, Removal.SEEN))
-        elif is_deleted(item_id):
-            removed.append(Removed(candidate, Removal.DELETED))
-        else:
-            kept.append(candidate)
-    return Filtered(tuple(kept), tuple(removed))
 
 
 def fuse(candidates: Iterable[Candidate], weights: Mapping[Source, float] = SOURCE_WEIGHTS) -> tuple[Candidate, ...]:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.placements import Placements
 from domain.policies import Policies
 from schemas.errors import ConfigurationError
 from schemas.topics import INTERACTIONS
@@ -83,7 +84,7 @@ class FlinkSettings(Piece):
 
 
 class ServingSettings(Piece):
-    """The HTTP server."""
+    """The HTTP server, and what holds for a slate by where it is shown."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8_080, ge=1, le=65_535)
@@ -92,6 +93,7 @@ class ServingSettings(Piece):
     history_cache_rows_max: int = Field(default=100_000, ge=1)
     events_in_flight_max: int = Field(default=20_000, ge=1)
     publish_deadline_ms: int = Field(default=5_000, ge=1)
+    placements: Placements = Placements()
 
 
 class FeastSettings(Piece):
@@ -101,7 +103,10 @@ class FeastSettings(Piece):
 
 
 class BatchSettings(Piece):
-    """The archiver and the daily run, which stops when a larger share of the rows breaks the contract."""
+    """The archiver and the daily run, which stops when a larger share of the rows breaks the contract.
+
+    `training_minutes` is what searching, training and judging the models may take, a little more on a busy machine.
+    """
 
     archive_interval_ms: int = Field(default=5_000, ge=100)
     archive_rows_max: int = Field(default=100_000, ge=1)
@@ -109,6 +114,7 @@ class BatchSettings(Piece):
     spark_memory: str = Field(default="2g", pattern=r"^[0-9]+[mg]$")
     spark_cores: int = Field(default=2, ge=1)
     quarantine_share_max: float = Field(default=0.001, ge=0, le=1)
+    training_minutes: float = Field(default=20.0, gt=0, le=1_440)
 
 
 class ScheduleSettings(Piece):

@@ -14,7 +14,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 
 from domain.artifacts import Artifact
-from domain.slates import fuse, remove_unwanted
+from domain.slates import fuse
 from infra import logs, metrics
 from infra.settings import Settings, load_settings
 from schemas.errors import ConsistencyError, PlatformError
@@ -34,6 +34,7 @@ from serving.api.application import build
 from serving.api.contract import Readiness
 from serving.api.services import Services
 from serving.pipeline.compose import Compose
+from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate
 from serving.pipeline.pipeline import Pipeline, Stages
@@ -102,6 +103,7 @@ class Server:
             note_impression=self.impressions.note,
             readiness=self.readiness,
             session_policy=settings.policies.session,
+            placements=settings.serving.placements,
             now_ms=now_ms,
         )
         return build(services, self._lifespan)
@@ -138,7 +140,7 @@ class Server:
         stages = Stages(
             hydrate=hydrate,
             retrieve=Retrieve(self.artifacts.current, self.trends),
-            filter=lambda query, candidates: remove_unwanted(query, candidates, self.catalogue.is_deleted),
+            filter=Filter(self.artifacts.current, self.catalogue.item),
             score=fuse,
             compose=Compose(self.artifacts.current, self.catalogue.categories, lambda: uuid4().hex),
             footing=self.footing.rungs,

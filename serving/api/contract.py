@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-from domain.slates import Degradation, Removal, Source
-from schemas.events import Identifier, ItemEvent
+from domain.filters.lexer import TEXT_MAX
+from domain.placements import COUNT_MAX
+from domain.slates import Degradation, Placement, Removal, Source
+from schemas.events import Identifier, Instant, ItemEvent, Kind
 from serving.adapters.gateway import Verdict
 
-COUNT_MAX = 100
+CLICKS_MAX: Final = 50
+AT_HAND_MAX: Final = 50
+
+Count = Annotated[int, Meta(ge=1, le=COUNT_MAX)]
+FilterText = Annotated[
+    str,
+    Meta(min_length=1, max_length=TEXT_MAX, description="what items must fulfil, in the filter language: docs/api.md"),
+]
 
 
 class _Shape(msgspec.Struct, frozen=True, kw_only=True):
     """What all answers share."""
 
 
+class Click(_Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An act of the running session that may not have arrived yet. Send the event as well: this one is not kept.
+
+    With the event's own `occurred_at_ms` it is known again when that has arrived; without `at_ms` it is one of now.
+    """
+
+    item_id: Identifier
+    kind: Kind = "click"
+    at_ms: Instant | None = None
+
+
 class RecommendationsRequest(_Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who asks for a slate. With `personalise` false nothing that is known of the visitor is used."""
+    """Who asks for a slate, and where it will stand.
+
+    `placement` decides which sources are asked, and `count` and `category_cap` unless they are given. `context_items`
+    stand there already: the item of an item page (needed there), the items of a cart (what the visitor put there in
+    this session unless given). With `personalise` false nothing that is known of the visitor is used.
+    """
 
     visitor_id: Identifier
-    count: Annotated[int, Meta(ge=1, le=COUNT_MAX)] = 20
+    placement: Placement = Placement.HOME
+    count: Count | None = None
+    context_items: Annotated[tuple[Identifier, ...], Meta(max_length=AT_HAND_MAX)] = ()
+    clicks: Annotated[tuple[Click, ...], Meta(max_length=CLICKS_MAX)] = ()
+    filter: FilterText | None = None
     exclude: Annotated[tuple[Identifier, ...], Meta(max_length=1_000)] = ()
-    category_cap: Annotated[int, Meta(ge=1, le=COUNT_MAX)] | None = None
+    category_cap: Count | None = None
     explain: bool = False
     personalise: bool = True
 
@@ -140,7 +169,12 @@ class Health(_Shape, frozen=True, kw_only=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An error as RFC 9457 has it; `verdicts` when some events of the request were judged all the same."""
+    """An error as RFC 9457 has it.
+
+    `field` is the field of the request that is wrong, and where that is a filter `position` the first wrong character,
+    counted from 1, and `remedy` what to write instead. `verdicts` when some events of the request were judged all the
+    same.
+    """
 
     type: str
     title: str
@@ -148,4 +182,6 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str
     field: str = ""
     reason: str = ""
+    position: int | None = None
+    remedy: str = ""
     verdicts: tuple[Verdict, ...] = ()

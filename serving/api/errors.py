@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from domain.filters import FilterError
 from schemas.errors import (
     ConfigurationError,
     ConsistencyError,
@@ -31,6 +32,17 @@ class BodyTooLarge(ContractError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what}: send less at a time")
+
+
+class InvalidField(ContractError):
+    """A field of the request is wrong, by itself or beside the others."""
+
+    def __init__(self, field: str, problem: str | FilterError, remedy: str = "") -> None:
+        self.field = field
+        self.problem = problem if isinstance(problem, str) else problem.problem
+        self.remedy = remedy if isinstance(problem, str) else problem.remedy
+        self.position = None if isinstance(problem, str) else problem.position
+        super().__init__(f"{field}: {self.problem}; {self.remedy}")
 
 
 class UnknownItem(ContractError):
@@ -60,6 +72,7 @@ class Meaning:
 
 MEANINGS: Final[dict[type[PlatformError], Meaning]] = {
     BodyTooLarge: Meaning(413, "The request is too large", "too-large"),
+    InvalidField: Meaning(422, "The request breaks the contract", "contract"),
     UnknownItem: Meaning(404, "The item is unknown", "unknown-item"),
     ContractError: Meaning(422, "The request breaks the contract", "contract"),
     DependencyError: Meaning(503, "Something that this needs is away", "dependency"),
@@ -77,16 +90,26 @@ def meaning_of(error: PlatformError) -> Meaning:
 def problem_of(error: PlatformError) -> Problem:
     """The problem details of an error."""
     meaning = meaning_of(error)
-    rejected = error if isinstance(error, RejectedEvent) else None
-    return Problem(
-        type=f"urn:firth:problem:{meaning.slug}",
-        title=meaning.title,
-        status=meaning.status,
-        detail=rejected.detail if rejected else str(error),
-        field=rejected.field if rejected else "",
-        reason=str(rejected.reason) if rejected else "",
-        verdicts=error.taken.verdicts if isinstance(error, Unacknowledged) else (),
-    )
+    kind, title, status = f"urn:firth:problem:{meaning.slug}", meaning.title, meaning.status
+    match error:
+        case RejectedEvent():
+            return Problem(
+                type=kind, title=title, status=status, detail=error.detail, field=error.field, reason=str(error.reason)
+            )
+        case InvalidField():
+            return Problem(
+                type=kind,
+                title=title,
+                status=status,
+                detail=str(error),
+                field=error.field,
+                position=error.position,
+                remedy=error.remedy,
+            )
+        case Unacknowledged():
+            return Problem(type=kind, title=title, status=status, detail=str(error), verdicts=error.taken.verdicts)
+        case _:
+            return Problem(type=kind, title=title, status=status, detail=str(error))
 
 
 def install(app: FastAPI) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from domain.placements import Placements
 from domain.policies import SessionPolicy
 from domain.slates import Slate
 from serving.adapters.catalogue import Catalogue
@@ -30,4 +31,5 @@ class Services:
     note_impression: Callable[[Slate], None]
     readiness: Callable[[], Readiness]
     session_policy: SessionPolicy
+    placements: Placements
     now_ms: Callable[[], int]

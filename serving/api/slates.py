@@ -10,6 +10,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from domain import slates
+from domain.placements import COUNT_MAX
 from domain.slates import Candidate, Shown, Source, reason_of
 from infra import metrics
 from serving.adapters.catalogue import Catalogue
@@ -17,9 +18,10 @@ from serving.api import contract
 from serving.api.bodies import QUERY_BODY_BYTES_MAX, answer, decode_body, read_body
 from serving.api.documents import answers, asks
 from serving.api.errors import UnknownItem
+from serving.api.queries import query_of
 from serving.api.services import Services
 
-Count = Annotated[int, Query(ge=1, le=contract.COUNT_MAX)]
+Count = Annotated[int, Query(ge=1, le=COUNT_MAX)]
 ItemId = Annotated[str, Path(min_length=1, max_length=128)]
 
 REMOVED_SHOWN_MAX: Final = 200
@@ -39,7 +41,7 @@ def router(services: Services) -> APIRouter:
         """Answer with a slate for this visitor: always, if need be from a lower rung, which `degraded` names."""
         started = perf_counter()
         body = decode_body(_REQUESTS, await read_body(request, QUERY_BODY_BYTES_MAX))
-        slate = await services.pipeline.run(_query(body, services.now_ms()))
+        slate = await services.pipeline.run(query_of(body, services.placements, services.now_ms()))
         services.note_impression(slate)
         _measure(slate)
         return answer(_slate_answer(slate, services.catalogue, body.explain, started))
@@ -64,17 +66,6 @@ def router(services: Services) -> APIRouter:
         )
 
     return routes
-
-
-def _query(body: contract.RecommendationsRequest, now_ms: int) -> slates.Query:
-    return slates.Query(
-        visitor_id=body.visitor_id,
-        count=body.count,
-        asked_at_ms=now_ms,
-        exclude=frozenset(body.exclude),
-        category_cap=body.category_cap,
-        personalise=body.personalise,
-    )
 
 
 def _everybodys(services: Services, count: int) -> list[Candidate]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from domain.merge import Cells, merge_cells
+from domain.own_clicks import with_clicks
 from domain.policies import SessionPolicy
-from domain.slates import NOBODY, Degradation, Query, recognise
+from domain.slates import NOBODY, Act, Degradation, Placement, Query, Visitor, recognise
 from schemas.errors import ConsistencyError, DependencyError, PlatformError
 
 
@@ -65,10 +66,11 @@ class Hydrate:
     async def __call__(self, query: Query) -> Query:
         """The query with its visitor; nobody when it must not be personal."""
         if not query.personalise:
-            return replace(query, visitor=NOBODY)
+            return replace(query, visitor=_at_hand(query, NOBODY))
         rows = await self.rows(query.visitor_id)
-        visitor = recognise(rows.speed.session, rows.profile, query.asked_at_ms, self._policy)
-        return replace(query, visitor=visitor, degraded=(*query.degraded, *rows.degraded))
+        stored = recognise(rows.speed.session, rows.profile, query.asked_at_ms, self._policy)
+        visitor = with_clicks(stored, query.clicks, query.asked_at_ms, self._policy)
+        return replace(query, visitor=_at_hand(query, visitor), degraded=(*query.degraded, *rows.degraded))
 
     async def rows(self, visitor_id: str) -> VisitorRows:
         """What both stores have, read side by side."""
@@ -98,3 +100,11 @@ class Hydrate:
         except (DependencyError, ConsistencyError) as error:
             self._on_failure(error)
             return Degradation.NO_HISTORY
+
+
+def _at_hand(query: Query, visitor: Visitor) -> Visitor:
+    """The visitor with what stands before them: what the query names, or else, in the cart, what they put there."""
+    items = query.at_hand or (visitor.cart if query.placement is Placement.CART else ())
+    kind = "cart" if query.placement is Placement.CART else "view"
+    acts = tuple(Act(item_id, kind, query.asked_at_ms) for item_id in items)
+    return replace(visitor, at_hand=acts) if acts else visitor

@@ -70,6 +70,8 @@ class Retrieve:
         candidates: list[Candidate] = []
         items: set[str] = set()
         for source, ask in self._sources(query):
+            if source not in query.sources:
+                continue
             scored = ask(enough)
             candidates += [Candidate(item_id, source, score) for item_id, score in scored]
             items.update(item_id for item_id, _ in scored)

@@ -22,7 +22,6 @@ from domain.slates import (
     fuse,
     reason_of,
     recognise,
-    remove_unwanted,
 )
 
 GAP = SessionPolicy(gap_ms=1_000)
@@ -51,6 +50,7 @@ def session_cells(*items: str, last_at_ms: int) -> dict[str, Any]:
         "session_items_kinds": ["view"] * len(items),
         "session_items_at_ms": list(range(len(items))),
         "session_last_at_ms": last_at_ms,
+        "session_cart_items": ["c"],
         "session_length": len(items) + 5,
     }
 
@@ -59,12 +59,14 @@ def test_a_session_within_the_gap_is_running_and_counts_visits_that_the_row_no_l
     visitor = recognise(session_cells("a", "b", last_at_ms=9_000), merge_cells("visitor", None, None), 10_000, GAP)
     assert [act.item_id for act in visitor.session] == ["a", "b"]
     assert visitor.session_length == 7
+    assert visitor.cart == ("c",)
 
 
 def test_a_session_idle_beyond_the_gap_is_over() -> None:
     visitor = recognise(session_cells("a", last_at_ms=8_999), merge_cells("visitor", None, None), 10_000, GAP)
     assert visitor.session == ()
     assert visitor.session_length == 0
+    assert visitor.cart == ()
 
 
 def test_without_a_running_session_the_basis_is_what_the_visitor_did_before() -> None:
@@ -72,23 +74,17 @@ def test_without_a_running_session_the_basis_is_what_the_visitor_did_before() ->
     assert Visitor(session=acts("c"), past=acts("a", "b")).basis == acts("c")
 
 
+def test_what_is_at_hand_is_the_newest_part_of_the_basis_and_counts_as_seen() -> None:
+    visitor = Visitor(session=acts("s"), past=acts("p"), at_hand=acts("page"))
+    assert [act.item_id for act in visitor.basis] == ["s", "page"]
+    assert visitor.seen == {"s", "p", "page"}
+    assert [act.item_id for act in Visitor(past=acts("p"), at_hand=acts("page")).basis] == ["p", "page"]
+
+
 def test_nothing_is_derived_from_disliked_and_hidden_items_but_they_count_as_seen() -> None:
     visitor = Visitor(session=(*acts("a"), *acts("b", kind="hide"), *acts("c", kind="dislike")))
     assert [act.item_id for act in visitor.basis] == ["a"]
     assert visitor.seen == {"a", "b", "c"}
-
-
-def test_the_filter_says_what_it_removed_and_why() -> None:
-    asked = query(exclude=frozenset({"x"}), visitor=Visitor(session=acts("s"), past=acts("p")))
-    found = [candidate(item) for item in ("x", "s", "p", "gone", "kept")]
-    filtered = remove_unwanted(asked, found, lambda item: item == "gone")
-    assert ids(filtered.kept) == ["kept"]
-    assert [(each.candidate.item_id, each.why) for each in filtered.removed] == [
-        ("x", Removal.EXCLUDED),
-        ("s", Removal.SEEN),
-        ("p", Removal.SEEN),
-        ("gone", Removal.DELETED),
-    ]
 
 
 def test_nobody_has_seen_anything() -> None:

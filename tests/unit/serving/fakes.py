@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from domain.merge import Cells, session_cells, stream_cells
+from domain.placements import Placements
 from domain.policies import MINUTE_MS, AdmissionPolicy, Policies
-from domain.slates import Slate, fuse, remove_unwanted
+from domain.slates import Slate, fuse
 from domain.states import VisitorState
 from schemas.errors import DependencyError
 from serving.adapters.catalogue import Catalogue
@@ -18,6 +19,7 @@ from serving.adapters.publisher import Confirmed, Outcome, Record
 from serving.api.contract import Readiness
 from serving.api.services import Services
 from serving.pipeline.compose import Compose
+from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate, SpeedRows
 from serving.pipeline.pipeline import Pipeline, Stages
@@ -68,7 +70,7 @@ class FakeModel:
     cutoff_ms: int = START_MS
 
     def knows(self, item_id: str) -> bool:
-        return item_id in self.neighbours or item_id in self.best
+        return item_id in self.best or any(item_id in [item, *near] for item, near in self.neighbours.items())
 
     def rank(self, item_ids: Sequence[str], k: int) -> list[tuple[str, float]]:
         found: dict[str, float] = {}
@@ -76,6 +78,10 @@ class FakeModel:
             for place, near in enumerate(self.neighbours.get(item_id, [])):
                 found[near] = found.get(near, 0.0) + weight / (place + 1)
         return sorted(found.items(), key=lambda entry: (-entry[1], entry[0]))[:k]
+
+    def scores(self, item_ids: Sequence[str], candidates: Sequence[str]) -> dict[str, float]:
+        ranked = dict(self.rank(item_ids, len(self.neighbours) * 1_000))
+        return {item_id: ranked.get(item_id, 0.0) for item_id in candidates if self.knows(item_id)}
 
     def similar(self, item_id: str, k: int) -> list[tuple[str, float]]:
         return self.rank([item_id], k)
@@ -150,7 +156,7 @@ class World:
             Stages(
                 hydrate=self.hydrate(),
                 retrieve=Retrieve(self.model_of, self.trends),
-                filter=lambda query, found: remove_unwanted(query, found, self.catalogue.is_deleted),
+                filter=Filter(self.model_of, self.catalogue.item),
                 score=fuse,
                 compose=Compose(self.model_of, self.catalogue.categories, lambda: f"slate-{next(numbers)}"),
                 footing=self.footing().rungs,
@@ -177,6 +183,7 @@ class World:
             note_impression=self.impressions.append,
             readiness=lambda: self.readiness,
             session_policy=Policies().session,
+            placements=Placements(),
             now_ms=lambda: self.now_ms,
         )
 

@@ -19,35 +19,13 @@ from schemas.errors import (
     Reason,
     RejectedEvent,
 )
-from schemas.events import InteractionEvent, ItemEvent, encode
+from schemas.events import InteractionEvent
 from serving.adapters.publisher import Unconfirmed
-from serving.api import application
 from serving.api.bodies import EVENT_BODY_BYTES_MAX
 from serving.api.contract import Readiness
 from serving.api.errors import problem_of
 from tests.builders import START_MS, interaction
-from tests.unit.serving.fakes import FakeModel, FakeSpeed, FakeTrends, World, speed_rows
-
-
-@pytest.fixture
-def world() -> World:
-    made = World(
-        model=FakeModel({"alien": ["aliens", "dune"]}, best=["titanic", "dune"]),
-        speed=FakeSpeed({"ada": speed_rows("alien", kind="play")}),
-        trends=FakeTrends(["heat"]),
-    )
-    films = {"alien": "Alien", "aliens": "Aliens", "dune": "Dune", "titanic": "Titanic", "heat": "Heat"}
-    for item_id, title in films.items():
-        item = ItemEvent(item_id=item_id, title=title, categories=("film",), price_micros=5)
-        made.catalogue.take({item_id: encode(item)})
-    return made
-
-
-@pytest.fixture
-async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(application.build(world.services()))
-    async with httpx.AsyncClient(transport=transport, base_url="http://firth") as client:
-        yield client
+from tests.unit.serving.fakes import World
 
 
 def event(event_id: str = "e1", **fields: Any) -> dict[str, Any]:
