@@ -1,8 +1,8 @@
 """`python -m batch daily`: recompute every feature and model from the log up to a closed bucket, and publish them.
 
-pin → quarantine → admission → features → sessions → models → evaluate → artifact → gate → publish → promote → track.
-Each step is skipped when it is done, so a run that was killed goes on where it stopped, and one by the same log and
-catalogue finds everything done. With `--from` and `--to` each day gets a run of its own, in order. Only the last of
+pin → quarantine → admission → features → sessions → tune → evaluate → models → artifact → gate → publish → promote →
+track. Each step is skipped when it is done, so a run that was killed goes on where it stopped, and one by the same log
+and catalogue finds everything done. With `--from` and `--to` each day gets a run of its own, in order. Only the last of
 them is published, and only when nothing newer is: rows never go back.
 """
 
@@ -25,9 +25,11 @@ from batch.registry import daily_steps as registry
 from batch.run import Found, Run, Tell, only_run, pin_of, record_of, unfinished
 from batch.spark import spark_session
 from batch.training import artifact
+from batch.training.line_up import LineUp
 from domain.artifacts import current_version, published_cutoff_ms
 from infra import logs
-from infra.settings import Settings, load_settings
+from infra.settings import TRAINING_MINUTES_MAX, Settings, load_settings
+from schemas.errors import ConfigurationError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,9 +39,20 @@ def main(arguments: Sequence[str]) -> int:
     if options.last_day and not options.first_day:
         parser.error("--to needs --from")
     logs.configure("daily")
-    settings = load_settings()
+    settings = _with_minutes(load_settings(), options.minutes)
     _say(json.dumps(_run_as_asked(settings, options)))
     return 0
+
+
+def _with_minutes(settings: Settings, minutes: float | None) -> Settings:
+    if minutes is None:
+        return settings
+    if not 0 < minutes <= TRAINING_MINUTES_MAX:
+        raise ConfigurationError(
+            "--minutes", f"{minutes:g} is not above 0 and at most a day", "give it 20, for example"
+        )
+    batch = settings.batch.model_copy(update={"training_minutes": minutes})
+    return settings.model_copy(update={"batch": batch})
 
 
 def _run_as_asked(settings: Settings, options: argparse.Namespace) -> Found:
@@ -99,19 +112,20 @@ def run_daily(
 def _do_steps(run: Run, steps: Steps, *, publishes: bool) -> Found:
     run.step("quarantine", steps.quarantine)
     steps.compute(run)
-    policy = run.step("tune", steps.tune)["policy"]
-    run.step("models", partial(steps.build_models, policy))
-    metrics = run.step("evaluate", partial(steps.evaluate, policy))
+    line_up = steps.line_up(run)
+    run.step("tune", line_up.choose)
+    metrics = run.step("evaluate", line_up.evaluate)
+    run.step("models", partial(steps.build_models, line_up))
     packed = run.step("artifact", partial(steps.pack, run.record, metrics))
     if publishes:
-        _serve(run, steps, policy, packed["version"], metrics)
+        _serve(run, steps, line_up, packed["version"], metrics)
     return _summary(run, metrics, packed)
 
 
-def _serve(run: Run, steps: Steps, policy: str, version: str, metrics: Found) -> None:
+def _serve(run: Run, steps: Steps, line_up: LineUp, version: str, metrics: Found) -> None:
     """Put the rows where they are read, and the models if they pass the gate; then tell MLflow."""
     settings = steps.settings
-    verdict = run.step("gate", partial(steps.gate, version, policy, run.tell))
+    verdict = run.step("gate", partial(steps.gate, version, line_up, run.tell))
     if run.is_done("publish") and not is_published(settings, steps.view_files, run.record.pin.cutoff_ms):
         run.undo("publish")
     run.step("publish", steps.publish)
@@ -223,9 +237,10 @@ def _summary(run: Run, metrics: Found, packed: Found) -> Found:
         **steps["quarantine"].found,
         **steps["features"].found,
         **steps["sessions"].found,
-        "policy": steps["tune"].found["policy"],
-        "hr20": metrics.get("session_knn_hr20"),
-        "mrr20": metrics.get("session_knn_mrr20"),
+        "ranked_by": steps["tune"].found["ranked_by"],
+        "hr20": metrics.get("line_up_hr20"),
+        "mrr20": metrics.get("line_up_mrr20"),
+        "session_knn_hr20": metrics.get("session_knn_hr20"),
         "popularity_hr20": metrics.get("popularity_hr20"),
         "seconds": run.seconds,
     }
@@ -248,6 +263,12 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--dry-run", action="store_true", help="only tell what would be read, done and published")
     parser.add_argument(
         "--no-publish", dest="publishes", action="store_false", help="compute and judge, and change nothing that serves"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="for searching, training and judging the models (as the settings say)",
     )
     parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="for another run to end, so long (0)")
     return parser

@@ -18,7 +18,6 @@ from pyspark.sql import DataFrame, SparkSession
 
 from batch import run as runs
 from batch.cutoff import Cut
-from batch.evaluation import POLICIES, choose_policy, evaluate_models
 from batch.features.admission import admitted
 from batch.features.facts import ORDER, read_log
 from batch.features.impressions import impression_counts, read_impressions, with_impressions
@@ -34,12 +33,11 @@ from batch.quarantine import quarantine, quarantine_file
 from batch.registry import daily_steps as registry
 from batch.run import Found, Run, Tell
 from batch.training import artifact
-from batch.training.models import Models, vocabulary_of
+from batch.training.line_up import LineUp
+from batch.training.models import Models, popularity_of, vocabulary_of
 from batch.training.session_log import DatedSessions
 from batch.training.sessions import sessions_of
-from domain.recommenders.protocol import Recommender
-from domain.recommenders.session_knn import SessionKnn
-from domain.recommenders.vocabulary import Vocabulary
+from domain.recommenders.popularity import Popularity
 from infra.metrics import DAILY_STEPS
 from infra.settings import Settings
 
@@ -135,37 +133,25 @@ class Steps:
         sessions = sessions_of(facts, self.settings.policies.session)
         return {"sessions": write_file(sessions, self.folder / "sessions.parquet")}
 
-    def tune(self) -> Found:
-        """Which of the declared policies suits this log, by a slice that no figure is reported on."""
-        sessions, vocabulary = self._sessions()
-        policy, hit_rates = choose_policy(sessions, len(vocabulary))
-        return {"policy": policy, "validation_hr20": hit_rates}
+    def line_up(self, run: Run) -> LineUp:
+        """The models of the run's sessions; by the manifest of its own learning when that was done before a kill."""
+        vocabulary = vocabulary_of(self.view_files["item_profile"])
+        sessions = DatedSessions.read(self.folder / "sessions.parquet", vocabulary)
+        manifest = run.record.steps["tune"].found["manifest"] if run.is_done("tune") else {}
+        minutes = self.settings.batch.training_minutes
+        return LineUp(sessions, len(vocabulary), minutes, lambda line: run.tell(f"daily: {line}"), manifest)
 
-    def build_models(self, policy: str) -> Found:
-        """The index and the popularity, over every item with a profile."""
-        sessions, vocabulary = self._sessions()
+    def build_models(self, line_up: LineUp) -> Found:
+        """The line-up and the popularity, over every item with a profile."""
+        vocabulary = vocabulary_of(self.view_files["item_profile"])
+        model, found = line_up.build()
+        popular = popularity_of(self.view_files["item_profile"], vocabulary, self.cut.cutoff_ms)
         unfinished = self.folder / "models.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        models = Models.build(
-            self.view_files["item_profile"],
-            sessions,
-            vocabulary,
-            cutoff_ms=self.cut.cutoff_ms,
-            policy=POLICIES[policy],
-        )
-        models.save(unfinished)
+        Models(vocabulary, model, Popularity(popular)).save(unfinished)
         shutil.rmtree(self.folder / "models", ignore_errors=True)
         unfinished.rename(self.folder / "models")
-        return {"items": len(vocabulary), "sessions": len(sessions)}
-
-    def evaluate(self, policy: str) -> Found:
-        """How good the models are, asked about the newest sessions."""
-        sessions, vocabulary = self._sessions()
-        return evaluate_models(sessions, len(vocabulary), policy)
-
-    def _sessions(self) -> tuple[DatedSessions, Vocabulary]:
-        vocabulary = vocabulary_of(self.view_files["item_profile"])
-        return DatedSessions.read(self.folder / "sessions.parquet", vocabulary), vocabulary
+        return {"items": len(vocabulary), "sessions": len(line_up.sessions), **found}
 
     def pack(self, record: runs.Record, metrics: Found) -> Found:
         """The models as an artifact."""
@@ -181,15 +167,9 @@ class Steps:
         )
         return {"version": manifest.version}
 
-    def gate(self, version: str, policy: str, tell: Tell) -> Found:
+    def gate(self, version: str, line_up: LineUp, tell: Tell) -> Found:
         """Whether the artifact may take the place of the one that is served."""
-        sessions, vocabulary = self._sessions()
-
-        def twin(at_ms: int) -> Recommender:
-            known = sessions.where(sessions.log.ended_at_ms < at_ms)
-            return SessionKnn.build(known.log, len(vocabulary), POLICIES[policy])
-
-        return registry.gate(self.settings, version, sessions, twin, tell)
+        return registry.gate(self.settings, version, line_up.sessions, line_up.twin, tell)
 
     def publish(self) -> Found:
         """The rows of every batch view; the artifact is promoted afterwards, or not."""

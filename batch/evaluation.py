@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,7 +29,7 @@ Metrics = dict[str, float]
 def choose_policy(sessions: DatedSessions, items_count: int) -> tuple[str, Metrics]:
     """The policy of the highest HR@20 on a validation slice, the first of equal ones, and the figure of each.
 
-    The newest tenth, by which `evaluate_models` reports, is left out; of the rest the newest tenth is asked. So no
+    The newest tenth, by which the daily run reports, is left out; of the rest the newest tenth is asked. So no
     figure that is reported was also chosen by.
     """
     older = cut_newest(sessions).known if len(sessions) > 1 else sessions
@@ -66,24 +67,19 @@ def newest_tenth(sessions: DatedSessions) -> DatedSessions:
     return cut_newest(sessions).asked
 
 
-def evaluate_models(sessions: DatedSessions, items_count: int, policy: str = "short_sessions") -> Metrics:
-    """HR@20, MRR@20 and NDCG@20 of the session-kNN and its baselines, each with the bounds of its 95 % interval.
+def evaluate_systems(cut: TimeCut, items_count: int, systems: Mapping[str, Recommender]) -> Metrics:
+    """HR@20, MRR@20 and NDCG@20 of each system and the baselines, each with the bounds of its 95 % interval.
 
-    The newest tenth of the sessions, by their start, is asked; the models are built from those that had ended before.
-    Sessions across the cut are in neither. Repeats in a row are not queries: sessions come without them.
+    What began at the cut or later is asked; the systems, as the baselines here, know what had ended before. Repeats in
+    a row are not queries: sessions come without them.
     """
-    if len(sessions) < 2:
-        return {"queries": 0.0}
-    cut = cut_newest(sessions)
     queries = queries_of(cut.asked, np.random.default_rng(SEED))
-    systems: dict[str, Recommender] = {"session_knn": SessionKnn.build(cut.known.log, items_count, POLICIES[policy])}
-    systems |= baselines(cut.known, items_count, cut.at_ms)
     metrics: Metrics = {
         "queries": len(queries),
         "sessions_held_out": len(cut.asked),
         "sessions_known": len(cut.known),
     }
-    for name, system in systems.items():
+    for name, system in {**systems, **baselines(cut.known, items_count, cut.at_ms)}.items():
         metrics |= _measured(name, evaluate(system, queries))
     return metrics
 

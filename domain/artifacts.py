@@ -27,8 +27,8 @@ from domain.manifests import (
     read_manifest,
     write_manifest,
 )
+from domain.recommenders.lineup.model import FusedModel
 from domain.recommenders.popularity import Popularity
-from domain.recommenders.session_knn import SessionKnn
 from domain.recommenders.vocabulary import Vocabulary
 
 __all__ = [
@@ -69,7 +69,7 @@ class Artifact:
 
     manifest: Manifest
     vocabulary: Vocabulary
-    session_knn: SessionKnn
+    model: FusedModel
     popularity: Popularity
 
     @property
@@ -91,12 +91,8 @@ class Artifact:
             path = folder / name
             if not path.is_file() or digest_of(path) != digest:
                 raise BrokenArtifact(folder, f"{name} is missing or not the one that the manifest names")
-        artifact = cls(manifest, Vocabulary.load(folder), SessionKnn.load(folder), Popularity.load(folder))
-        sizes = {
-            len(artifact.vocabulary),
-            artifact.session_knn.index.items_count,
-            len(artifact.popularity.counts),
-        }
+        artifact = cls(manifest, Vocabulary.load(folder), FusedModel.load(folder), Popularity.load(folder))
+        sizes = {len(artifact.vocabulary), artifact.model.items_count, len(artifact.popularity.counts)}
         if len(sizes) > 1:
             raise BrokenArtifact(folder, f"its models know different numbers of items: {sorted(sizes)}")
         return artifact

@@ -33,7 +33,10 @@ REQUEST_SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02
 FRESHNESS_SECONDS: Final = (0.005, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 5, 30)
 WORK_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
-ROUTES: Final = ("recommendations", "similar", "trending", "visitors", "events", "items", "health", "page", "other")
+ROUTES: Final = (
+    "recommendations", "rank", "explain", "similar", "trending", "visitors", "events", "items", "rules", "health",
+    "page", "other",
+)  # fmt: skip
 STATUSES: Final = ("2xx", "4xx", "5xx")
 STAGES: Final = ("hydrate", "retrieve", "filter", "score", "compose")
 VERDICTS: Final = ("accepted", "rejected", "unconfirmed")
@@ -42,7 +45,7 @@ FOLLOWED: Final = (ITEMS.name, ITEM_STATES.name)
 ARCHIVED: Final = (INTERACTIONS.name, IMPRESSIONS.name)
 BATCH_VIEWS: Final = ("visitor_history", "item_profile")
 DAILY_STEPS: Final = (
-    "quarantine", "spark", "admission", "features", "sessions", "tune", "models", "evaluate", "artifact", "gate",
+    "quarantine", "spark", "admission", "features", "sessions", "tune", "evaluate", "models", "artifact", "gate",
     "publish", "promote", "track",
 )  # fmt: skip
 RUN_OUTCOMES: Final = ("finished", "failed")

@@ -8,8 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from domain.artifacts import Manifest, catalogue_fingerprint, digest_of, point_to, write_manifest
+from domain.recommenders.covisitation import Covisitation
+from domain.recommenders.lineup.fusion import Fusion
+from domain.recommenders.lineup.item_facts import ItemFacts
+from domain.recommenders.lineup.model import FusedModel
 from domain.recommenders.popularity import Popularity
 from domain.recommenders.session_knn import SessionKnn
+from domain.recommenders.session_knn_policy import SessionKnnPolicy
 from domain.recommenders.session_log import SessionLog
 from domain.recommenders.vocabulary import Vocabulary
 from tests.builders import START_MS
@@ -34,7 +39,7 @@ def shelve(
     folder = artifacts_dir / version
     folder.mkdir(parents=True)
     vocabulary.save(folder)
-    SessionKnn.build(log, len(vocabulary)).save(folder)
+    neighbours_alone(log, len(vocabulary)).save(folder)
     Popularity(np.bincount([item for items in dense for item in items], minlength=len(vocabulary))).save(folder)
     manifest = Manifest(
         version=version,
@@ -48,3 +53,11 @@ def shelve(
     )
     write_manifest(folder, manifest)
     return folder
+
+
+def neighbours_alone(log: SessionLog, items_count: int, policy: SessionKnnPolicy | None = None) -> FusedModel:
+    """A line-up of what nobody trained, ranked by the session-kNN, which may recommend what the session holds."""
+    at_ms = np.repeat(log.ended_at_ms, np.diff(log.offsets))
+    facts = ItemFacts.of(log.offsets, log.items, at_ms, items_count)
+    knn, covisitation = SessionKnn.build(log, items_count, policy), Covisitation.build(log, items_count)
+    return FusedModel(knn, covisitation, None, facts, Fusion("vstan", "nothing"))

@@ -163,13 +163,14 @@ def _neural(name: str, choice: Choice) -> Chosen:
         """Train again on everything if there is time for as many epochs as were best, else go on from the slice's."""
         left_s = choice.budget.left_s * SHARE_REFIT
         growth = len(history.items) / max(len(choice.known.items), 1)
-        is_anew = given["is_anew"] if given else done.seconds * growth <= left_s and not done.policy.sessions_max
+        again = given if given and "refit" in given else None
+        is_anew = again["is_anew"] if again else done.seconds * growth <= left_s and not done.policy.sessions_max
         if is_anew:
-            anew = NeuralPolicy(**given["refit"]) if given else replace(done.policy, epochs=done.epochs_done)
+            anew = NeuralPolicy(**again["refit"]) if again else replace(done.policy, epochs=done.epochs_done)
             refitted = train(history.log, history.items_count, anew, None, None, choice.tell)
         else:
-            going_on = NeuralPolicy(**given["refit"]) if given else policy_to_continue(done.policy)
-            minutes = None if given else max(left_s / 60, 0.05)
+            going_on = NeuralPolicy(**again["refit"]) if again else policy_to_continue(done.policy)
+            minutes = None if again else max(left_s / 60, 0.05)
             refitted = continue_on(done.model, history.log, going_on, None, minutes, choice.tell)
         return NeuralSource(refitted.model), {"refit": asdict(refitted.policy), "is_anew": is_anew}
 

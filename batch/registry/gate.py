@@ -57,7 +57,7 @@ class Contender:
     @classmethod
     def of(cls, artifact: Artifact) -> Contender:
         """An artifact as it ranks in a server."""
-        return cls(artifact.session_knn, artifact.vocabulary)
+        return cls(artifact.model, artifact.vocabulary)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,9 @@ from domain.aggregates import DecayedSum
 from domain.aggregates.decay import factor
 from domain.features import AGGREGATED
 from domain.policies import DAY_MS
+from domain.recommenders.lineup.model import FusedModel
 from domain.recommenders.popularity import Popularity
 from domain.recommenders.sequential_rules import SequentialRules
-from domain.recommenders.session_knn import SessionKnn
-from domain.recommenders.session_knn_policy import SessionKnnPolicy
 from domain.recommenders.vocabulary import Vocabulary
 
 POPULARITY: Final = next(feature for feature in AGGREGATED if feature.name == "popularity")
@@ -29,27 +28,13 @@ class Models:
     """What one artifact holds."""
 
     vocabulary: Vocabulary
-    session_knn: SessionKnn
+    line_up: FusedModel
     popularity: Popularity
-
-    @classmethod
-    def build(
-        cls,
-        item_profile: Path,
-        sessions: DatedSessions,
-        vocabulary: Vocabulary,
-        *,
-        cutoff_ms: int,
-        policy: SessionKnnPolicy,
-    ) -> Self:
-        """All models as of the cutoff, over every item that anybody has ever acted on."""
-        knn = SessionKnn.build(sessions.log, len(vocabulary), policy)
-        return cls(vocabulary, knn, Popularity(popularity_of(item_profile, vocabulary, cutoff_ms)))
 
     def save(self, folder: Path) -> None:
         """Write the files of every model."""
         folder.mkdir(parents=True, exist_ok=True)
-        for model in (self.vocabulary, self.session_knn, self.popularity):
+        for model in (self.vocabulary, self.line_up, self.popularity):
             model.save(folder)
 
 

@@ -37,7 +37,7 @@ class Popularity:
 
 
 class BatchOnly:
-    """Session-kNN on what the batch layer knew of the visitor at its cutoff: yesterday's slate, all day long."""
+    """The artifact on what the batch layer knew of the visitor at its cutoff: yesterday's slate, all day long."""
 
     SESSION_ITEMS = 20
     CANDIDATES = 200
@@ -56,6 +56,6 @@ class BatchOnly:
         session = vocabulary.session(self._items.get(visitor, [])[-self.SESSION_ITEMS :])
         if not session.items:
             return self._popularity.slate(visitor)
-        ranking = self._artifact.session_knn.rank(session, self.CANDIDATES)
+        ranking = self._artifact.model.rank(session, self.CANDIDATES)
         found = [vocabulary.item_id(int(item)) for item in ranking.items]
         return [item for item in found if item not in self._seen[visitor]][:K]

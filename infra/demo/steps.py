@@ -16,6 +16,8 @@ from schemas.errors import DependencyError
 
 Tell = Callable[[str], None]
 STEP_TIMEOUT_S: Final = 1_200
+TRAINING_MINUTES: Final = "2"
+"""Enough for 100,000 ratings; a log of a shop gets what the settings say."""
 
 
 class Steps:
@@ -58,7 +60,7 @@ class Steps:
 
     def run_daily(self) -> dict[str, Any]:
         """`python -m batch daily`: its last line, parsed. The schedule may have begun one, which is waited for."""
-        return self._run("daily", "batch", "daily", "--wait", str(STEP_TIMEOUT_S))
+        return self._run("daily", "batch", "daily", "--minutes", TRAINING_MINUTES, "--wait", str(STEP_TIMEOUT_S))
 
     def check_parity(self, sample: int) -> dict[str, Any]:
         """`python -m batch parity` after the traffic: its last line, parsed; mismatches are the caller's to judge."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from domain.artifacts import Artifact, current_version
 from domain.recommenders.protocol import Ranking, Session
@@ -25,8 +26,8 @@ class ArtifactModel:
 
     def __init__(self, artifact: Artifact) -> None:
         self._vocabulary = artifact.vocabulary
-        self._knn = artifact.session_knn
-        self._similar = ItemToItem(artifact.session_knn)
+        self._model = artifact.model
+        self._similar = ItemToItem(artifact.model.knn)
         self._popular = self._named(artifact.popularity.rank(Session(()), len(artifact.vocabulary)))
         self._version: str = artifact.version
         self._cutoff_ms = artifact.manifest.cutoff_ms
@@ -51,7 +52,13 @@ class ArtifactModel:
 
     def rank(self, item_ids: Sequence[str], k: int) -> list[tuple[str, float]]:
         """See `Model.rank`."""
-        return self._named(self._knn.rank(self._vocabulary.session(item_ids), k))
+        return self._named(self._model.rank(self._vocabulary.session(item_ids), k))
+
+    def scores(self, item_ids: Sequence[str], candidates: Sequence[str]) -> dict[str, float]:
+        """See `Model.scores`."""
+        known = self._dense(candidates)
+        scores = self._model.scores(self._vocabulary.session(item_ids), _array(known.values()))
+        return dict(zip(known, scores.tolist(), strict=True))
 
     def similar(self, item_id: str, k: int) -> list[tuple[str, float]]:
         """See `Model.similar`."""
@@ -64,20 +71,28 @@ class ArtifactModel:
 
     def because(self, item_ids: Sequence[str], candidates: Sequence[str]) -> list[str | None]:
         """See `Model.because`; None for a candidate that the model does not know."""
-        session = self._vocabulary.session(item_ids)
-        dense = [self._vocabulary.dense(item_id) for item_id in candidates]
-        wanted = np.array([-1 if each is None else each for each in dense], np.int32)
-        causes = self._knn.because(session, wanted)
-        return [None if cause is None else self._vocabulary.item_id(cause) for cause in causes]
+        known = self._dense(candidates)
+        causes = self._model.because(self._vocabulary.session(item_ids), _array(known.values()))
+        found = dict(zip(known, causes, strict=True))
+        named = (found.get(item_id) for item_id in candidates)
+        return [None if cause is None else self._vocabulary.item_id(cause) for cause in named]
 
     def warm(self) -> None:
         """Compile or load the kernels before a visitor waits for them."""
-        self._knn.warm()
+        self._model.warm()
+
+    def _dense(self, item_ids: Iterable[str]) -> dict[str, int]:
+        dense = ((item_id, self._vocabulary.dense(item_id)) for item_id in item_ids)
+        return {item_id: number for item_id, number in dense if number is not None}
 
     def _named(self, ranking: Ranking) -> list[tuple[str, float]]:
         names = self._vocabulary.item_ids
         items, scores = ranking.items.tolist(), ranking.scores.tolist()
         return [(names[item], score) for item, score in zip(items, scores, strict=True)]
+
+
+def _array(items: Iterable[int]) -> npt.NDArray[np.int32]:
+    return np.fromiter(items, np.int32)
 
 
 class ArtifactWatcher:

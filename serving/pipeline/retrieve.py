@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -16,7 +16,7 @@ POOL_MIN: Final = 100
 
 
 class Model(Protocol):
-    """What one artifact can do. Its calls take well under a millisecond and never wait."""
+    """What one artifact can do. Its calls take a few milliseconds of this thread and never wait."""
 
     @property
     def version(self) -> str:
@@ -34,6 +34,10 @@ class Model(Protocol):
 
     def rank(self, item_ids: Sequence[str], k: int) -> Scored:
         """What sessions like this one (oldest first) went on to."""
+        ...
+
+    def scores(self, item_ids: Sequence[str], candidates: Sequence[str]) -> Mapping[str, float]:
+        """By candidate how well it goes on from this session, on the scale of `rank`; without unknown candidates."""
         ...
 
     def similar(self, item_id: str, k: int) -> Scored:
@@ -60,7 +64,7 @@ class Trends(Protocol):
 class Retrieve:
     """Asks the sources in the order of their worth until there are candidates enough."""
 
-    def __init__(self, model_of: Callable[[], Model | None], trends: Trends) -> None:
+    def __init__(self, model_of: Callable[[Query], Model | None], trends: Trends) -> None:
         self._model_of = model_of
         self._trends = trends
 
@@ -80,7 +84,7 @@ class Retrieve:
         return tuple(candidates)
 
     def _sources(self, query: Query) -> Iterator[tuple[Source, Callable[[int], Scored]]]:
-        model = self._model_of()
+        model = self._model_of(query)
         basis = [act.item_id for act in query.visitor.basis]
         if model is not None and basis:
             yield Source.SESSION_KNN, partial(model.rank, basis)

@@ -45,6 +45,7 @@ def environment(folder: Path, period_s: int) -> dict[str, str]:
         "FIRTH_BATCH__CLOSING_GRACE_MS": "2000",
         "FIRTH_BATCH__ARCHIVE_INTERVAL_MS": "500",
         "FIRTH_BATCH__SPARK_MEMORY": "1g",
+        "FIRTH_BATCH__TRAINING_MINUTES": "0.05",
         "FIRTH_FLINK__CHECKPOINT_INTERVAL_MS": "2000",
         "FIRTH_PARITY__EVERY_S": "15",
         "FIRTH_SCHEDULE__DAILY_AT": "never",

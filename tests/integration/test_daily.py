@@ -68,7 +68,7 @@ def outcome(module_settings: Settings, redis_server: RedisSettings, cassandra: C
     settings = module_settings.model_copy(
         update={
             "policies": POLICIES,
-            "batch": BatchSettings(spark_memory="1g", spark_cores=2, quarantine_share_max=0.01),
+            "batch": BatchSettings(spark_memory="1g", spark_cores=2, quarantine_share_max=0.01, training_minutes=0.1),
         }
     )
     log, shown = shown_before(generated_log(3))
@@ -169,8 +169,8 @@ def test_the_published_artifact_is_the_run_that_was_told(outcome: Outcome) -> No
     assert artifact.version == outcome.summary["version"]
     assert artifact.manifest.cutoff_ms == CUTOFF_MS
     assert set(artifact.vocabulary.item_ids) == set(expected("item", outcome))
-    assert artifact.session_knn.index.sessions_count == outcome.summary["sessions"] > 10
-    assert artifact.manifest.metrics["session_knn_hr20"] == outcome.summary["hr20"]
+    assert artifact.model.knn.index.sessions_count == outcome.summary["sessions"] > 10
+    assert artifact.manifest.metrics["line_up_hr20"] == outcome.summary["hr20"]
     best = artifact.vocabulary.item_id(int(artifact.popularity.counts.argmax()))
     popular = {
         key: reference.merged_values("item", facts, CUTOFF_MS, POLICIES)["popularity"]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from domain.recommenders.session_knn_kernel import Ids, Offsets
+
+T = TypeVar("T")
 
 __all__ = ["Ids", "Offsets", "Queries", "gather"]
 
@@ -21,6 +23,7 @@ class Queries:
     offsets: Offsets
     items: Ids
     current: Ids  # [queries], the newest item; -1 when there is none or it is unknown
+    _notes: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, prefixes: Sequence[Sequence[int]]) -> Self:
@@ -36,6 +39,13 @@ class Queries:
     def lengths(self) -> npt.NDArray[np.int64]:
         """[queries], how many items are known."""
         return np.diff(self.offsets)
+
+    def noted(self, name: str, find: Callable[[], T]) -> T:
+        """What was found of exactly these queries under this name, found once."""
+        if name not in self._notes:
+            self._notes[name] = find()
+        found: T = self._notes[name]
+        return found
 
     def part(self, chosen: npt.NDArray[np.int64]) -> Queries:
         """The queries of these numbers, in this order."""

@@ -121,7 +121,7 @@ class NeuralSource:
 
     def top(self, queries: Queries, k: int) -> Ids:
         """See `Source.top`."""
-        encoded = self.model.encode(queries.offsets, queries.items)
+        encoded = self._encoded(queries)
         best = self.model.rank_many(encoded, k)[0]
         best[~encoded.any(axis=1)] = -1
         return best
@@ -129,7 +129,7 @@ class NeuralSource:
     def columns(self, queries: Queries, candidates: Ids) -> Columns:
         """See `Source.columns`."""
         model, name = self.model, self.name
-        encoded = model.encode(queries.offsets, queries.items)
+        encoded = self._encoded(queries)
         items = np.maximum(candidates, 0)
         newest = model.vectors[np.maximum(queries.current, 0)] * (queries.current >= 0)[:, None]
         logits = np.empty(candidates.shape, np.float32)
@@ -149,6 +149,9 @@ class NeuralSource:
             f"{name}_near": near,
             f"{name}_spread": _spread(mass.astype(np.float32), candidates),
         }
+
+    def _encoded(self, queries: Queries) -> Features:
+        return queries.noted(self.name, lambda: self.model.encode(queries.offsets, queries.items))
 
 
 class PlainSource:

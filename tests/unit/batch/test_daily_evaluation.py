@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from batch.evaluation import POLICIES, QUERIES_MAX, choose_policy, evaluate_models, queries_of
+from batch.evaluation import POLICIES, QUERIES_MAX, choose_policy, queries_of
 from batch.training.session_log import DatedSessions
 from domain.recommenders.session_log import SessionLog
 
@@ -33,35 +33,6 @@ def test_no_more_queries_are_drawn_than_the_bound_and_always_the_same() -> None:
     drawn = queries_of(long, np.random.default_rng(5))
     assert len(drawn) == QUERIES_MAX
     assert drawn == queries_of(long, np.random.default_rng(5))
-
-
-def test_a_pattern_that_holds_is_found_and_every_figure_has_its_bounds() -> None:
-    metrics = evaluate_models(repeated(100), items_count=3)
-    assert metrics["sessions_held_out"] + metrics["sessions_known"] == 100
-    assert metrics["session_knn_mrr20"] > metrics["popularity_mrr20"]
-    for system in ("session_knn", "popularity", "sequential_rules"):
-        for measure in ("hr20", "mrr20", "ndcg20"):
-            name = f"{system}_{measure}"
-            assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
-
-
-def test_what_only_the_held_out_sessions_show_is_not_known() -> None:
-    history = [(at * HOUR_MS, at * HOUR_MS + 1, (0, 1)) for at in range(90)]
-    news = [(at * HOUR_MS, at * HOUR_MS + 1, (2, 3)) for at in range(90, 100)]
-    metrics = evaluate_models(sessions(*history, *news), items_count=4)
-    assert metrics["session_knn_hr20"] == 0.0
-
-
-def test_a_session_across_the_cut_is_neither_known_nor_asked() -> None:
-    history = [(at * HOUR_MS, at * HOUR_MS + 1, (0, 1)) for at in range(19)]
-    across = [(10 * HOUR_MS, 19 * HOUR_MS, (0, 1))]
-    metrics = evaluate_models(sessions(*history, *across), items_count=2)
-    assert metrics["sessions_held_out"] + metrics["sessions_known"] == 19
-
-
-def test_a_log_too_small_to_be_split_has_no_figures() -> None:
-    assert evaluate_models(repeated(1), items_count=3) == {"queries": 0.0}
-    assert evaluate_models(repeated(2), items_count=3)["sessions_held_out"] == 1
 
 
 def test_the_policy_is_chosen_without_a_look_at_the_sessions_that_are_reported_on() -> None:

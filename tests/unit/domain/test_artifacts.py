@@ -9,15 +9,15 @@ import pytest
 from domain import artifacts
 from domain.artifacts import Artifact, BrokenArtifact, Manifest, catalogue_fingerprint, digest_of, write_manifest
 from domain.recommenders.popularity import Popularity
-from domain.recommenders.session_knn import SessionKnn
 from domain.recommenders.session_log import SessionLog
 from domain.recommenders.vocabulary import Vocabulary
+from tests.published import neighbours_alone
 
 
 def packed(folder: Path, *, items: int = 3, fingerprint: str | None = None) -> Path:
     folder.mkdir(parents=True)
     Vocabulary(["a", "b", "c"]).save(folder)
-    SessionKnn.build(SessionLog.of([(1, [0, 1]), (2, [1, 2])]), 3).save(folder)
+    neighbours_alone(SessionLog.of([(1, [0, 1]), (2, [1, 2])]), 3).save(folder)
     Popularity(np.arange(items)).save(folder)
     files = {path.name: digest_of(path) for path in folder.iterdir()}
     fingerprint = fingerprint or catalogue_fingerprint()
@@ -33,11 +33,13 @@ def test_the_current_artifact_is_the_one_that_was_pointed_to(tmp_path: Path) -> 
     found = Artifact.current(tmp_path)
     assert found is not None
     assert (found.version, found.manifest.metrics) == ("v2", {"hr20": 0.5})
-    assert len(found.vocabulary) == found.session_knn.index.items_count == len(found.popularity.counts)
+    assert len(found.vocabulary) == found.model.items_count == len(found.popularity.counts)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "v1", "v2"]
 
 
-@pytest.mark.parametrize("name", ["vocabulary.json", "popularity.npz", "session_index.npz", "session_knn.json"])
+@pytest.mark.parametrize(
+    "name", ["vocabulary.json", "popularity.npz", "session_index.npz", "fusion.json", "covisitation.npz"]
+)
 def test_a_changed_or_missing_file_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
     folder = packed(tmp_path / "v1")
     with (folder / name).open("ab") as file:
