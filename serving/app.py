@@ -38,7 +38,9 @@ from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate
 from serving.pipeline.pipeline import Pipeline, Stages
+from serving.pipeline.rank import Rank
 from serving.pipeline.retrieve import Retrieve
+from serving.pipeline.trending import Trending
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +92,8 @@ class Server:
             hydrate=hydrate,
             footing=self.footing,
             model_of=self.artifacts.current,
-            trends=self.trends,
+            rank=Rank(hydrate, self.artifacts.current, self.catalogue.item, self.footing.rungs),
+            trending=Trending(self.trends, self.artifacts.current, self.catalogue.item),
             catalogue=self.catalogue,
             gateway=Gateway(
                 self.publisher,

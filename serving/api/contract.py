@@ -7,13 +7,16 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from domain.explanations import Stage
 from domain.filters.lexer import TEXT_MAX
 from domain.placements import COUNT_MAX
 from domain.slates import Degradation, Placement, Removal, Source
 from schemas.events import Identifier, Instant, ItemEvent, Kind
 from serving.adapters.gateway import Verdict
+from serving.pipeline.rank import RankedBy
 
 CLICKS_MAX: Final = 50
+RANKED_MAX: Final = 500
 AT_HAND_MAX: Final = 50
 
 Count = Annotated[int, Meta(ge=1, le=COUNT_MAX)]
@@ -54,6 +57,17 @@ class RecommendationsRequest(_Shape, frozen=True, kw_only=True, forbid_unknown_f
     filter: FilterText | None = None
     exclude: Annotated[tuple[Identifier, ...], Meta(max_length=1_000)] = ()
     category_cap: Count | None = None
+    explain: bool = False
+    personalise: bool = True
+
+
+class RankRequest(_Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who asks for an order of `items`, such as the results of a search; the rest is as in a query for a slate."""
+
+    visitor_id: Identifier
+    items: Annotated[tuple[Identifier, ...], Meta(min_length=1, max_length=RANKED_MAX)]
+    context_items: Annotated[tuple[Identifier, ...], Meta(max_length=AT_HAND_MAX)] = ()
+    clicks: Annotated[tuple[Click, ...], Meta(max_length=CLICKS_MAX)] = ()
     explain: bool = False
     personalise: bool = True
 
@@ -102,6 +116,7 @@ class Slate(_Shape, frozen=True, kw_only=True):
     """
 
     slate_id: str
+    placement: Placement
     items: tuple[SlateItem, ...]
     session: SessionSummary
     features_as_of_ms: int
@@ -110,6 +125,54 @@ class Slate(_Shape, frozen=True, kw_only=True):
     degraded: tuple[Degradation, ...]
     took_ms: float
     removed: tuple[RemovedItem, ...] | None = None
+
+
+class RankedItem(_Shape, frozen=True, kw_only=True):
+    """One of the given items. `is_known` is false where neither the catalogue nor the model has heard of it.
+
+    `ranked_by`: the session decided (then by `score`), else popularity; `nothing` says of a known item that neither
+    could. In this order they stand. `because` is null unless `explain` was asked for.
+    """
+
+    item_id: str
+    title: str
+    ranked_by: RankedBy
+    is_known: bool
+    score: float
+    because: Because | None = None
+
+
+class RankedItems(_Shape, frozen=True, kw_only=True):
+    """The answer to `POST /v1/rank`: each different item once; the rest as in a slate."""
+
+    items: tuple[RankedItem, ...]
+    session: SessionSummary
+    features_as_of_ms: int
+    covered_to_ms: int
+    model_version: str
+    degraded: tuple[Degradation, ...]
+    took_ms: float
+
+
+class Explanation(_Shape, frozen=True, kw_only=True):
+    """The answer to `GET /v1/explain`: the item is shown at `position` (from 0), or was dropped at `stage`.
+
+    `why` is the reason of the stage that dropped it, null at `retrieve`: there no source proposed it. `detail` says it
+    in words.
+    """
+
+    item_id: str
+    title: str
+    is_shown: bool
+    stage: Stage
+    detail: str
+    position: int | None
+    source: Source | None
+    score: float | None
+    why: Removal | None
+    because: Because | None
+    model_version: str
+    degraded: tuple[Degradation, ...]
 
 
 class ItemList(_Shape, frozen=True, kw_only=True):

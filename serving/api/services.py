@@ -14,7 +14,9 @@ from serving.api.contract import Readiness
 from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate
 from serving.pipeline.pipeline import Pipeline
-from serving.pipeline.retrieve import Model, Trends
+from serving.pipeline.rank import Rank
+from serving.pipeline.retrieve import Model
+from serving.pipeline.trending import Trending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,8 @@ class Services:
     hydrate: Hydrate
     footing: Footing
     model_of: Callable[[], Model | None]
-    trends: Trends
+    rank: Rank
+    trending: Trending
     catalogue: Catalogue
     gateway: Gateway
     note_impression: Callable[[Slate], None]

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from time import perf_counter
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from domain import slates
 from domain.placements import COUNT_MAX
-from domain.slates import Candidate, Shown, Source, reason_of
+from domain.slates import Candidate, Source
 from infra import metrics
-from serving.adapters.catalogue import Catalogue
+from schemas.events import IDENTIFIER_MAX
 from serving.api import contract
+from serving.api.answers import list_answer, slate_answer
 from serving.api.bodies import QUERY_BODY_BYTES_MAX, answer, decode_body, read_body
 from serving.api.documents import answers, asks
 from serving.api.errors import UnknownItem
 from serving.api.queries import query_of
 from serving.api.services import Services
+from serving.pipeline.trending import TrendWindow
 
 Count = Annotated[int, Query(ge=1, le=COUNT_MAX)]
-ItemId = Annotated[str, Path(min_length=1, max_length=128)]
+ItemId = Annotated[str, Path(min_length=1, max_length=IDENTIFIER_MAX)]
+Window = Annotated[TrendWindow, Query()]
+Category = Annotated[str | None, Query(min_length=1, max_length=64)]
 
-REMOVED_SHOWN_MAX: Final = 200
 _REQUESTS = msgspec.json.Decoder(contract.RecommendationsRequest)
 
 
@@ -44,7 +46,7 @@ def router(services: Services) -> APIRouter:
         slate = await services.pipeline.run(query_of(body, services.placements, services.now_ms()))
         services.note_impression(slate)
         _measure(slate)
-        return answer(_slate_answer(slate, services.catalogue, body.explain, started))
+        return answer(slate_answer(slate, services.catalogue, body.explain, started))
 
     @routes.get("/v1/similar/{item_id}", responses=answers(contract.ItemList, 404, 422))
     async def similar(item_id: ItemId, count: Count = 20) -> Response:
@@ -53,84 +55,18 @@ def router(services: Services) -> APIRouter:
         near = model.similar(item_id, count) if model else []
         if not near and services.catalogue.item(item_id) is None and (model is None or not model.knows(item_id)):
             raise UnknownItem(item_id)
-        found = [Candidate(near_id, Source.SIMILAR, score) for near_id, score in near] or _everybodys(services, count)
+        found = [Candidate(near_id, Source.SIMILAR, score) for near_id, score in near] or list(
+            services.trending(TrendWindow.NOW, None, count + 1)
+        )
         kept = [each for each in found if each.item_id != item_id and not services.catalogue.is_deleted(each.item_id)]
-        return _list_answer(kept[:count], services)
+        return answer(list_answer(kept[:count], services))
 
     @routes.get("/v1/trending", responses=answers(contract.ItemList, 422))
-    async def trending(count: Count = 20) -> Response:
-        """What is above its usual level now, then what is popular."""
-        found = _everybodys(services, count)
-        return _list_answer(
-            [each for each in found if not services.catalogue.is_deleted(each.item_id)][:count], services
-        )
+    async def trending(window: Window = TrendWindow.NOW, category: Category = None, count: Count = 20) -> Response:
+        """What is above its usual level now, or acted on most in the last `day` or `week`; then what is popular."""
+        return answer(list_answer(services.trending(window, category, count), services))
 
     return routes
-
-
-def _everybodys(services: Services, count: int) -> list[Candidate]:
-    """Trending items, then popular ones that are not among them; more than `count`, so that some may be left out."""
-    model = services.model_of()
-    trending = services.trends.trending(2 * count)
-    known = {item_id for item_id, _ in trending}
-    popular = model.popular(2 * count) if model else []
-    return [
-        *(Candidate(item_id, Source.TRENDING, score) for item_id, score in trending),
-        *(Candidate(item_id, Source.POPULAR, score) for item_id, score in popular if item_id not in known),
-    ]
-
-
-def _slate_answer(slate: slates.Slate, catalogue: Catalogue, explain: bool, started: float) -> contract.Slate:
-    visitor = slate.query.visitor
-    removed = None
-    if explain:
-        removed = tuple(
-            contract.RemovedItem(item_id=each.candidate.item_id, source=each.candidate.source, why=each.why)
-            for each in slate.removed[:REMOVED_SHOWN_MAX]
-        )
-    return contract.Slate(
-        slate_id=slate.slate_id,
-        items=tuple(_item_answer(shown, catalogue) for shown in slate.shown),
-        session=contract.SessionSummary(
-            items=tuple(act.item_id for act in visitor.session), length=visitor.session_length
-        ),
-        features_as_of_ms=visitor.features_as_of_ms,
-        covered_to_ms=visitor.covered_to_ms,
-        model_version=slate.model_version,
-        degraded=slate.query.degraded,
-        took_ms=round((perf_counter() - started) * 1000, 3),
-        removed=removed,
-    )
-
-
-def _list_answer(found: Iterable[Candidate], services: Services) -> Response:
-    model = services.model_of()
-    return answer(
-        contract.ItemList(
-            items=tuple(_item_answer(Shown(candidate), services.catalogue) for candidate in found),
-            model_version=model.version if model else "",
-            degraded=services.footing.rungs(services.now_ms()),
-        )
-    )
-
-
-def _item_answer(shown: Shown, catalogue: Catalogue) -> contract.SlateItem:
-    because = None
-    if shown.because is not None:
-        act = shown.because
-        because = contract.Because(
-            item_id=act.item_id, title=catalogue.title(act.item_id), kind=act.kind, at_ms=act.at_ms
-        )
-    candidate = shown.candidate
-    return contract.SlateItem(
-        item_id=candidate.item_id,
-        title=catalogue.title(candidate.item_id),
-        categories=catalogue.categories(candidate.item_id),
-        score=round(candidate.score, 6),
-        source=candidate.source,
-        reason=reason_of(shown, catalogue.title),
-        because=because,
-    )
 
 
 def _measure(slate: slates.Slate) -> None:

@@ -23,7 +23,9 @@ from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate, SpeedRows
 from serving.pipeline.pipeline import Pipeline, Stages
+from serving.pipeline.rank import Rank
 from serving.pipeline.retrieve import Model, Retrieve
+from serving.pipeline.trending import Trending, TrendWindow
 from tests.builders import START_MS, interaction, stamp
 
 GRACE_MS = 5 * MINUTE_MS
@@ -98,12 +100,17 @@ class FakeModel:
 
 @dataclass
 class FakeTrends:
-    """A list of trending items."""
+    """A list of trending items, and one for each longer window."""
 
     items: list[str] = field(default_factory=list)
+    windows: dict[TrendWindow, list[str]] = field(default_factory=dict)
 
     def trending(self, k: int) -> list[tuple[str, float]]:
-        return [(item_id, float(len(self.items) - place)) for place, item_id in enumerate(self.items)][:k]
+        return self.within(TrendWindow.NOW, k)
+
+    def within(self, window: TrendWindow, k: int) -> list[tuple[str, float]]:
+        items = self.items if window is TrendWindow.NOW else self.windows.get(window, [])
+        return [(item_id, float(len(items) - place)) for place, item_id in enumerate(items)][:k]
 
 
 @dataclass
@@ -175,7 +182,8 @@ class World:
             hydrate=self.hydrate(),
             footing=self.footing(),
             model_of=self.model_of,
-            trends=self.trends,
+            rank=Rank(self.hydrate(), self.model_of, self.catalogue.item, self.footing().rungs),
+            trending=Trending(self.trends, self.model_of, self.catalogue.item),
             catalogue=self.catalogue,
             gateway=Gateway(
                 self.publisher, self.catalogue, AdmissionPolicy(), "", lambda: self.now_ms, self._note_accepted

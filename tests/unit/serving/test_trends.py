@@ -5,6 +5,7 @@ from __future__ import annotations
 from domain.policies import DAY_MS, HOUR_MS, Policies
 from domain.states import ItemState
 from serving.adapters.trends import REFRESH_MS, ItemTrends
+from serving.pipeline.trending import TrendWindow
 from tests.builders import START_MS, fact, stamp
 
 NOW_MS = START_MS + 5 * DAY_MS
@@ -126,3 +127,28 @@ def test_all_items_may_be_forgotten() -> None:
     trends.take({"a": state(NOW_MS), "b": state(NOW_MS)})
     trends.take({"b": None, "a": None})
     assert (len(trends), ranked(trends)) == (0, [])
+
+
+def test_a_window_counts_what_visitors_did_in_its_buckets() -> None:
+    trends = ItemTrends(Clock())
+    trends.take(
+        {
+            "today": state(*[NOW_MS] * 3),
+            "this-week": state(*[NOW_MS - 2 * DAY_MS] * 5),
+            "disliked": state(*[NOW_MS] * 9, kind="dislike"),
+        }
+    )
+    trends.refresh()
+    assert list(trends.within(TrendWindow.DAY, 10)) == [("today", 3.0)]
+    assert list(trends.within(TrendWindow.WEEK, 10)) == [("this-week", 5.0), ("today", 3.0)]
+
+
+def test_a_window_moves_on_without_a_new_row() -> None:
+    clock = Clock()
+    trends = ItemTrends(clock)
+    trends.take({"today": state(NOW_MS)})
+    trends.refresh()
+    assert [item for item, _ in trends.within(TrendWindow.DAY, 10)] == ["today"]
+    clock.now_ms += DAY_MS
+    trends.refresh()
+    assert list(trends.within(TrendWindow.DAY, 10)) == []
