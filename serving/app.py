@@ -14,7 +14,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 
 from domain.artifacts import Artifact
-from domain.slates import fuse
+from domain.slates import Query
 from infra import logs, metrics
 from infra.settings import Settings, load_settings
 from schemas.errors import ConsistencyError, PlatformError
@@ -22,6 +22,7 @@ from schemas.topics import ITEM_STATES, ITEMS
 from serving.adapters.artifact_model import ArtifactWatcher
 from serving.adapters.cassandra_history import CassandraHistory
 from serving.adapters.catalogue import Catalogue
+from serving.adapters.experiments_file import ExperimentsWatcher
 from serving.adapters.follower import TopicFollower
 from serving.adapters.gateway import Gateway
 from serving.adapters.history_cache import HistoryCache
@@ -39,7 +40,8 @@ from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate
 from serving.pipeline.pipeline import Pipeline, Stages
 from serving.pipeline.rank import Rank
-from serving.pipeline.retrieve import Retrieve
+from serving.pipeline.retrieve import Model, Retrieve
+from serving.pipeline.treat import Treat, score
 from serving.pipeline.trending import Trending
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class Server:
         self.publisher = Publisher(settings.kafka, serving.events_in_flight_max, serving.publish_deadline_ms)
         self.impressions = ImpressionLog(self.publisher, settings.kafka.topic_prefix, _count_impressions)
         self.artifacts = ArtifactWatcher(settings.artifacts_dir, self._note_swap)
+        self.experiments = ExperimentsWatcher(settings.experiments_path, settings.artifacts_dir)
         self.footing = Footing(
             self.artifacts.current, self._is_speed_stale, settings.policies.bucket, settings.batch.closing_grace_ms
         )
@@ -122,6 +125,8 @@ class Server:
             "model": model.version if model else "none",
             **({"refused_model": self.artifacts.problem} if self.artifacts.problem else {}),
             **followed,
+            "experiments": ", ".join(self.experiments.names) or "none",
+            **({"refused_experiments": self.experiments.problem} if self.experiments.problem else {}),
             "redis": "away" if self.speed.breaker.is_open else "usable",
             "cassandra": "usable" if self.history.is_connected else "away",
             "kafka": "usable" if self.publisher.is_connected else "away",
@@ -133,6 +138,11 @@ class Server:
         """Kafka is away, or the speed job has not followed what we put there."""
         return self.followers["trends"].has_failed or self.pulse.is_silent(asked_at_ms)
 
+    def _model_for(self, query: Query) -> Model | None:
+        """The model of the visitor's arm, else the current one."""
+        wanted = query.treatment.model
+        return (None if wanted is None else self.experiments.model(wanted)) or self.artifacts.current()
+
     def _note_swap(self, artifact: Artifact) -> None:
         """Another model, most often of a daily run: whose rows are there too."""
         self.history_cache.expire()
@@ -142,11 +152,12 @@ class Server:
     def _pipeline(self, hydrate: Hydrate) -> Pipeline:
         stages = Stages(
             hydrate=hydrate,
-            retrieve=Retrieve(self.artifacts.current, self.trends),
-            filter=Filter(self.artifacts.current, self.catalogue.item),
-            score=fuse,
-            compose=Compose(self.artifacts.current, self.catalogue.categories, lambda: uuid4().hex),
+            retrieve=Retrieve(self._model_for, self.trends),
+            filter=Filter(self._model_for, self.catalogue.item),
+            score=score,
+            compose=Compose(self._model_for, self.catalogue.categories, lambda: uuid4().hex),
             footing=self.footing.rungs,
+            treat=Treat(self.experiments.assign),
         )
         timers = {
             stage: metrics.SERVING_STAGE_SECONDS.labels(stage)
@@ -161,7 +172,9 @@ class Server:
         for follower in self.followers.values():
             follower.start()
         await self.artifacts.look()
-        tasks = [_task(self.artifacts.watch()), _task(self.impressions.run()), _task(self._announce())]
+        await self.experiments.look()
+        running = (self.artifacts.watch(), self.experiments.watch(), self.impressions.run(), self._announce())
+        tasks = [_task(each) for each in running]
         try:
             yield
         finally:

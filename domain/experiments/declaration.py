@@ -32,6 +32,9 @@ SHARE_TOLERANCE: Final = 1e-6
 Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,30}$")]
 """Two of them and a stroke are a label of an impression (64 characters)."""
 
+Version = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+"""The name of an artifact: a folder's, and no way out of its parent."""
+
 Part = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -62,7 +65,7 @@ class Arm(_Shape, frozen=True, kw_only=True):
 
     name: Name
     share: Annotated[float, Meta(gt=0, le=1)]
-    model: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    model: Version | None = None
     weights: dict[Source, Annotated[float, Meta(ge=0, le=100)]] = {}
     policy: PolicyChange = PolicyChange()
 

@@ -8,14 +8,15 @@ from typing import Final, Protocol
 
 from domain.slates import Slate
 from schemas.errors import DependencyError
-from schemas.events import ImpressionEvent, encode
+from schemas.events import AssignedArm, ImpressionEvent, encode
 from schemas.topics import IMPRESSIONS
 from serving.adapters.publisher import Record
 
 GATHER_S: Final = 0.05
 WAITING_MAX: Final = 10_000
 POLICY: Final = "session_first"
-ARM: Final = "only"
+NO_EXPERIMENT: Final = "only"
+"""The arm of a visitor who is in no experiment."""
 
 Settled = Callable[[int, int], None]
 """Told how many are in Kafka, and how many got lost."""
@@ -68,15 +69,16 @@ class ImpressionLog:
 
 
 def _impression(slate: Slate) -> ImpressionEvent:
-    """Nothing is drawn by lot yet, so every propensity is 1."""
+    arms = slate.query.treatment.arms
     return ImpressionEvent(
         slate_id=slate.slate_id,
         visitor_id=slate.query.visitor_id,
         items=tuple(shown.candidate.item_id for shown in slate.shown),
         shown_at_ms=slate.query.asked_at_ms,
         policy=POLICY,
-        arm=ARM,
-        propensities=(1.0,) * len(slate.shown),
+        arm=f"{arms[0].experiment}/{arms[0].arm}" if arms else NO_EXPERIMENT,
+        propensities=tuple(shown.propensity for shown in slate.shown),
         model_version=slate.model_version,
         degraded=tuple(slate.query.degraded),
+        assigned=tuple(AssignedArm(experiment=one.experiment, arm=one.arm, propensity=one.propensity) for one in arms),
     )

@@ -18,7 +18,7 @@ LOOKED_AT_MAX: Final = 5_000
 class Filter:
     """Keeps the candidates that may be shown, and says of the others why not."""
 
-    def __init__(self, model_of: Callable[[], Model | None], item_of: ItemOf) -> None:
+    def __init__(self, model_of: Callable[[Query], Model | None], item_of: ItemOf) -> None:
         self._model_of = model_of
         self._item_of = item_of
 
@@ -36,7 +36,7 @@ class Filter:
         return replace(filtered, kept=(*filtered.kept, *self._further(query, kept, candidates)))
 
     def _further(self, query: Query, kept: set[str], candidates: tuple[Candidate, ...]) -> list[Candidate]:
-        model = self._model_of()
+        model = self._model_of(query)
         met = {candidate.item_id for candidate in candidates}
         popular = model.popular(LOOKED_AT_MAX) if model else []
         fresh = (Candidate(item_id, Source.POPULAR, score) for item_id, score in popular if item_id not in met)

@@ -16,14 +16,18 @@ ObserveStage = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What the pipeline runs; `footing` names what is away or stale for every visitor at that instant."""
+    """What the pipeline runs; `footing` names what is away or stale for every visitor at that instant.
+
+    `treat` says what the visitor's experiments change.
+    """
 
     hydrate: Callable[[Query], Awaitable[Query]]
     retrieve: Callable[[Query], tuple[Candidate, ...]]
     filter: Callable[[Query, tuple[Candidate, ...]], Filtered]
-    score: Callable[[tuple[Candidate, ...]], tuple[Candidate, ...]]
+    score: Callable[[Query, tuple[Candidate, ...]], tuple[Candidate, ...]]
     compose: Callable[[Query, Sequence[Candidate], tuple[Removed, ...]], Slate]
     footing: Callable[[int], tuple[Degradation, ...]]
+    treat: Callable[[Query], Query] = lambda query: query
 
 
 class Pipeline:
@@ -37,10 +41,11 @@ class Pipeline:
         """Answer one query. It always answers; what it had to do without stands in `slate.query.degraded`."""
         lap = _Laps(self._observe)
         query = replace(query, degraded=(*query.degraded, *self._stages.footing(query.asked_at_ms)))
+        query = self._stages.treat(query)
         query = lap("hydrate", await self._stages.hydrate(query))
         candidates = lap("retrieve", self._stages.retrieve(query))
         filtered = lap("filter", self._stages.filter(query, candidates))
-        ranked = lap("score", self._stages.score(filtered.kept))
+        ranked = lap("score", self._stages.score(query, filtered.kept))
         return lap("compose", self._stages.compose(query, ranked, filtered.removed))
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from domain.experiments.assigned import UNTREATED, Treatment
 from domain.merge import Cells, session_cells, stream_cells
 from domain.placements import Placements
 from domain.policies import MINUTE_MS, AdmissionPolicy, Policies
-from domain.slates import Slate, fuse
+from domain.slates import Query, Slate
 from domain.states import VisitorState
 from schemas.errors import DependencyError
 from serving.adapters.catalogue import Catalogue
@@ -25,6 +26,7 @@ from serving.pipeline.hydrate import Hydrate, SpeedRows
 from serving.pipeline.pipeline import Pipeline, Stages
 from serving.pipeline.rank import Rank
 from serving.pipeline.retrieve import Model, Retrieve
+from serving.pipeline.treat import Treat, score
 from serving.pipeline.trending import Trending, TrendWindow
 from tests.builders import START_MS, interaction, stamp
 
@@ -153,6 +155,8 @@ class World:
     now_ms: int = START_MS
     is_speed_stale: bool = False
     accepted: list[tuple[str, int]] = field(default_factory=list)
+    treatments: dict[str, Treatment] = field(default_factory=dict)
+    models: dict[str, FakeModel] = field(default_factory=dict)
 
     def hydrate(self) -> Hydrate:
         return Hydrate(self.speed, self.batch, Policies().session)
@@ -162,11 +166,12 @@ class World:
         return Pipeline(
             Stages(
                 hydrate=self.hydrate(),
-                retrieve=Retrieve(self.model_of, self.trends),
-                filter=Filter(self.model_of, self.catalogue.item),
-                score=fuse,
-                compose=Compose(self.model_of, self.catalogue.categories, lambda: f"slate-{next(numbers)}"),
+                retrieve=Retrieve(self.model_for, self.trends),
+                filter=Filter(self.model_for, self.catalogue.item),
+                score=score,
+                compose=Compose(self.model_for, self.catalogue.categories, lambda: f"slate-{next(numbers)}"),
                 footing=self.footing().rungs,
+                treat=Treat(lambda visitor_id: self.treatments.get(visitor_id, UNTREATED)),
             )
         )
 
@@ -175,6 +180,9 @@ class World:
 
     def model_of(self) -> Model | None:
         return self.model
+
+    def model_for(self, query: Query) -> Model | None:
+        return self.models.get(query.treatment.model or "", self.model)
 
     def services(self) -> Services:
         return Services(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from domain.experiments.assigned import AssignedArm, Treatment
 from domain.slates import Candidate, Degradation, Query, Shown, Slate, Source
 from schemas.errors import DependencyError
 from schemas.events import ImpressionEvent, decode
@@ -55,8 +56,24 @@ def test_an_impression_says_what_was_shown_to_whom_and_how() -> None:
     impression = decode(ImpressionEvent, record.value)
     assert impression.items == ("a", "b")
     assert impression.propensities == (1.0, 1.0)
+    assert (impression.arm, impression.assigned) == ("only", ())
     assert impression.degraded == ("no_history",)
     assert (counted.published, counted.lost) == (1, 0)
+
+
+def test_an_impression_names_every_arm_and_how_probable_each_place_was() -> None:
+    arms = (AssignedArm("cap", "three", 0.25), AssignedArm("weights", "control", 0.5))
+    explored = slate()
+    query = replace(explored.query, treatment=Treatment(arms))
+    shown = (explored.shown[0], replace(explored.shown[1], propensity=0.05))
+    offering = FakeOffering()
+    log = ImpressionLog(offering, "", Counted())
+    log.note(replace(explored, query=query, shown=shown))
+    log.flush()
+    impression = decode(ImpressionEvent, offering.records[0].value)
+    assert impression.arm == "cap/three"
+    assert [(one.experiment, one.arm, one.propensity) for one in impression.assigned] == list(arms)
+    assert impression.propensities == (1.0, 0.05)
 
 
 def test_a_slate_that_must_not_be_personal_names_nobody() -> None:

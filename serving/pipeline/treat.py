@@ -1,0 +1,38 @@
+"""Treat: what the arms of a visitor's experiments change, before anything else is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from domain.experiments.assigned import Treatment
+from domain.slates import SOURCE_WEIGHTS, Candidate, Query, fuse
+from serving.pipeline.retrieve import Model
+
+ModelFor = Callable[[Query], Model | None]
+"""The model that answers a query: that of its arm, else the current one."""
+
+
+class Treat:
+    """Puts a visitor's treatment into the query. One that must not be personal is in no experiment."""
+
+    def __init__(self, assign: Callable[[str], Treatment]) -> None:
+        self._assign = assign
+
+    def __call__(self, query: Query) -> Query:
+        """The query with its treatment. An arm's cap takes the place of any other."""
+        if not query.personalise:
+            return query
+        treatment = self._assign(query.visitor_id)
+        if not treatment.arms:
+            return query
+        cap = query.category_cap if treatment.category_cap is None else treatment.category_cap
+        return replace(query, treatment=treatment, category_cap=cap)
+
+
+def score(query: Query, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """The candidates fused by the weights of their sources, where arms have not put others."""
+    weights = query.treatment.weights
+    if not weights:
+        return fuse(candidates)
+    return fuse(candidates, {source: weights.get(source, weight) for source, weight in SOURCE_WEIGHTS.items()})
