@@ -1,4 +1,7 @@
-"""`python -m serving`: the HTTP server, until SIGTERM or SIGINT; what it has taken in is flushed before it ends."""
+"""`python -m serving`: the HTTP server, until SIGTERM or SIGINT; what it has taken in is flushed before it ends.
+
+`python -m serving experiments list | report` tells which experiments run, and what came of them.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,28 @@ from granian import Granian
 from granian.constants import Interfaces, Loops
 
 from infra.exits import run_command
-from infra.settings import load_settings
+from infra.settings import ServingSettings, load_settings
+from serving import experiments_command
+from serving.adapters.experiments_file import read_experiments
 
 
 def main() -> int:
     """Serve until told to stop. All that can be chosen is a setting (FIRTH_SERVING__* and others)."""
-    argparse.ArgumentParser(prog="python -m serving", description=__doc__).parse_args()
-    serving = load_settings().serving
+    parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    experiments_command.add_arguments(commands.add_parser("experiments", help="which experiments run"))
+    options, rest = parser.parse_known_args()
+    settings = load_settings()
+    if options.command == "experiments":
+        return experiments_command.run(settings, options, rest)
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    read_experiments(settings.experiments_path)
+    return serve(settings.serving)
+
+
+def serve(serving: ServingSettings) -> int:
+    """The server, with as many worker processes as are set."""
     Granian(
         "serving.app:create_app",
         factory=True,

@@ -80,5 +80,13 @@ def _impression(slate: Slate) -> ImpressionEvent:
         propensities=tuple(shown.propensity for shown in slate.shown),
         model_version=slate.model_version,
         degraded=tuple(slate.query.degraded),
-        assigned=tuple(AssignedArm(experiment=one.experiment, arm=one.arm, propensity=one.propensity) for one in arms),
+        assigned=arms_of(slate),
+    )
+
+
+def arms_of(slate: Slate) -> tuple[AssignedArm, ...]:
+    """The arms that the visitor is in, as they are said."""
+    return tuple(
+        AssignedArm(experiment=one.experiment, arm=one.arm, propensity=one.propensity)
+        for one in slate.query.treatment.arms
     )

@@ -10,6 +10,7 @@ from domain import slates
 from domain.explanations import WORDS, Explained
 from domain.slates import Act, Candidate, Shown, reason_of
 from serving.adapters.catalogue import Catalogue
+from serving.adapters.impressions import arms_of
 from serving.api import contract
 from serving.api.services import Services
 from serving.pipeline.rank import Ranked, RankedBy, Ranking
@@ -34,6 +35,7 @@ def slate_answer(slate: slates.Slate, catalogue: Catalogue, explain: bool, start
         features_as_of_ms=visitor.features_as_of_ms,
         covered_to_ms=visitor.covered_to_ms,
         model_version=slate.model_version,
+        experiments=arms_of(slate),
         degraded=slate.query.degraded,
         took_ms=round((perf_counter() - started) * 1000, 3),
         removed=removed,
@@ -104,6 +106,7 @@ def item_answer(shown: Shown, catalogue: Catalogue) -> contract.SlateItem:
         source=candidate.source,
         reason=reason_of(shown, catalogue.title),
         because=because_answer(shown.because, catalogue),
+        propensity=shown.propensity,
     )
 
 

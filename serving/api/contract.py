@@ -11,7 +11,7 @@ from domain.explanations import Stage
 from domain.filters.lexer import TEXT_MAX
 from domain.placements import COUNT_MAX
 from domain.slates import Degradation, Placement, Removal, Source
-from schemas.events import Identifier, Instant, ItemEvent, Kind
+from schemas.events import AssignedArm, Identifier, Instant, ItemEvent, Kind
 from serving.adapters.gateway import Verdict
 from serving.pipeline.rank import RankedBy
 
@@ -82,7 +82,7 @@ class Because(_Shape, frozen=True, kw_only=True):
 
 
 class SlateItem(_Shape, frozen=True, kw_only=True):
-    """One place of a slate."""
+    """One place of a slate. `propensity` is below 1 where an experiment draws the item by lot."""
 
     item_id: str
     title: str
@@ -91,6 +91,7 @@ class SlateItem(_Shape, frozen=True, kw_only=True):
     source: Source
     reason: str
     because: Because | None = None
+    propensity: float = 1.0
 
 
 class RemovedItem(_Shape, frozen=True, kw_only=True):
@@ -112,7 +113,8 @@ class Slate(_Shape, frozen=True, kw_only=True):
     """The answer to `POST /v1/recommendations`.
 
     `features_as_of_ms` is the newest fact that the answer knows of the visitor, `covered_to_ms` the cutoff of the batch
-    layer. `degraded` names what it had to do without. `removed` is null unless `explain` was asked for.
+    layer. `experiments` are those that the visitor is in, `degraded` names what the answer had to do without. `removed`
+    is null unless `explain` was asked for.
     """
 
     slate_id: str
@@ -122,6 +124,7 @@ class Slate(_Shape, frozen=True, kw_only=True):
     features_as_of_ms: int
     covered_to_ms: int
     model_version: str
+    experiments: tuple[AssignedArm, ...]
     degraded: tuple[Degradation, ...]
     took_ms: float
     removed: tuple[RemovedItem, ...] | None = None
