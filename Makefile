@@ -5,15 +5,9 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 MAIN := .venv/main/bin/python
-SPEED := .venv/speed/bin/python
-PYTEST := -m pytest
+TESTS := $(MAIN) -m tests.side_by_side
 FIRTH := $(MAIN) -m infra
 BENCH := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(MAIN)
-
-# What also runs in the speed environment: all that Flink imports. The recommenders are numba, so main only.
-SPEED_TESTS := $(wildcard tests/unit/schemas tests/unit/domain tests/unit/speed/job tests/property)
-MAIN_ONLY := --ignore-glob='*/recommenders*' --ignore-glob='*/test_artifacts*' --ignore-glob='*/test_session_knn*'
-SPEED_ONLY := --ignore=tests/unit/speed/job
 
 .PHONY: help
 help: ## list the targets
@@ -54,22 +48,20 @@ check: setup ## style, types, import rules, generated files, compose file
 	$(FIRTH) check-compose
 
 .PHONY: test
-test: test-unit test-integration test-e2e ## every test, the quick ones first
+test: setup ## every test, in groups side by side (tests/side_by_side.py)
+	$(TESTS)
 
 .PHONY: test-unit
 test-unit: setup ## unit and property tests, in both environments
-	$(SPEED) $(PYTEST) $(SPEED_TESTS) $(MAIN_ONLY)
-	$(MAIN) $(PYTEST) tests/unit tests/property tests/benchmark $(SPEED_ONLY)
+	$(TESTS) unit
 
 .PHONY: test-integration
 test-integration: setup ## suites and integration tests, on real servers
-	$(MAIN) $(PYTEST) tests/suites tests/integration
+	$(TESTS) integration
 
 .PHONY: test-e2e
 test-e2e: setup ## the whole platform, its page in a real browser, and a short storm
-	@infra/browser.sh
-	$(MAIN) $(PYTEST) tests/e2e
-	$(MAIN) $(PYTEST) tests/chaos
+	$(TESTS) e2e
 
 .PHONY: test-chaos
 test-chaos: setup ## kill things at random for MINUTES (30) under load, then judge; SEED replays a run (docs/chaos.md)
