@@ -17,7 +17,7 @@ from batch.ranking.striking import AllowCurrent
 from domain.recommenders.lineup.candidates import Lineup
 from domain.recommenders.lineup.fusion import LINEAR, TREES, Fusion
 from domain.recommenders.lineup.linear import LinearFusion, features_of
-from domain.recommenders.lineup.queries import Ids, Queries
+from domain.recommenders.lineup.queries import Ids
 from domain.recommenders.lineup.striking import Struck, first_kept
 
 TABLED_AT_ONCE: Final = 2048
@@ -134,6 +134,5 @@ def struck_by_validation(answers: Ids, questions: Questions, struck: Struck, ite
 
 def _untrained(lineup: Lineup, struck: Struck) -> Learnt:
     """Equal weights for all sources: there is nothing to choose by."""
-    names = lineup.table(Queries.of([[]])).names
-    linear = LinearFusion(tuple((name, 1.0) for name in features_of(names)))
+    linear = LinearFusion(tuple((name, 1.0) for name in features_of(lineup.features)))
     return Learnt(Fusion(LINEAR, struck, None, linear))

@@ -87,3 +87,94 @@ def place_candidates(
             if candidates[number, at] >= 0:
                 slot[candidates[number, at]] = -1
     return found
+
+
+@compiled
+def unite(
+    queries: tuple[Offsets, Ids, Ids],
+    barred: tuple[bool, bool],
+    items_count: int,
+    lists: Ids,
+    blocks: Offsets,
+    everywhere: tuple[Ids, int],
+) -> Ids:
+    """The union of each query's lists without what is struck, in the order of ids: [queries, widest], -1 behind.
+
+    `queries` are offsets, items and the current item; `barred` says whether the current item and all items are struck.
+    Of `lists` [queries, n] the columns of a block [blocks, 3] (first, end, kept) give at most `kept` items that are not
+    struck; so does each row of `everywhere`, which is the same for all queries.
+    """
+    offsets, items, current = queries
+    rows, kept_of_row = everywhere
+    width = rows.shape[0] * kept_of_row
+    for block in range(len(blocks)):
+        width += blocks[block, 2]
+    united = np.full((len(current), max(width, 1)), -1, np.int32)
+    slot = np.full(items_count, -1, np.int64)  # twice the number of the query: struck; one more: taken
+    widest = 1
+    for number in range(len(current)):
+        struck = 2 * number
+        if barred[1]:
+            for place in range(offsets[number], offsets[number + 1]):
+                slot[items[place]] = struck
+        if (barred[0] or barred[1]) and current[number] >= 0:
+            slot[current[number]] = struck
+        size = 0
+        for block in range(len(blocks)):
+            some = lists[number, blocks[block, 0] : blocks[block, 1]]
+            size = _take(some, blocks[block, 2], struck, slot, united[number], size)
+        for row in range(rows.shape[0]):
+            size = _take(rows[row], kept_of_row, struck, slot, united[number], size)
+        united[number, :size] = np.sort(united[number, :size])
+        widest = max(widest, size)
+    return united[:, :widest].copy()
+
+
+@compiled
+def _take(items: Ids, kept_max: int, struck: int, slot: npt.NDArray[np.int64], taken: Ids, size: int) -> int:
+    kept = 0
+    for item in items:
+        if kept == kept_max:
+            break
+        if item < 0 or slot[item] == struck:
+            continue
+        kept += 1
+        if slot[item] != struck + 1:
+            slot[item] = struck + 1
+            taken[size] = item
+            size += 1
+    return size
+
+
+@compiled
+def write_shares(values: npt.NDArray[np.float32], rows: npt.NDArray[np.float32], first: int) -> None:
+    """Write each reading of `values` [queries, n, readings] into `rows` [queries, n, columns], from a column on.
+
+    As two columns: its share of the sum over the query's candidates, and of their highest; 0 where all are 0.
+    """
+    for number in range(values.shape[0]):
+        for reading in range(values.shape[2]):
+            mass = 0.0
+            highest = 1e-12
+            for at in range(values.shape[1]):
+                mass += values[number, at, reading]
+                highest = max(highest, values[number, at, reading])
+            mass = max(mass, 1e-12)
+            for at in range(values.shape[1]):
+                rows[number, at, first + 2 * reading] = values[number, at, reading] / mass
+                rows[number, at, first + 2 * reading + 1] = values[number, at, reading] / highest
+
+
+@compiled
+def write_ranks(candidates: Ids, rows: npt.NDArray[np.float32], score: int, rank: int) -> None:
+    """Write into the column `rank` of `rows` the place of each candidate by the column `score`, 0 for the highest.
+
+    Of equal scores the earlier candidate is first; entries of -1 come last.
+    """
+    for number in range(len(candidates)):
+        falling = np.empty(candidates.shape[1])
+        for at in range(candidates.shape[1]):
+            falling[at] = -rows[number, at, score] if candidates[number, at] >= 0 else np.inf
+        order = np.argsort(falling, kind="mergesort")
+        for place in range(len(order)):
+            rows[number, order[place], rank] = place

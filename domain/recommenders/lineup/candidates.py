@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import numpy as np
 
-from domain.recommenders.fusion_candidates import own_items, place_candidates
+from domain.recommenders.fusion_candidates import own_items, place_candidates, unite, write_ranks
 from domain.recommenders.lineup.item_facts import ItemFacts
 from domain.recommenders.lineup.queries import Ids, Queries
-from domain.recommenders.lineup.sources import Columns, Features, Source
-from domain.recommenders.lineup.striking import Struck, first_kept, strike, surplus
+from domain.recommenders.lineup.sources import Features, Source
+from domain.recommenders.lineup.striking import Struck, first_kept, surplus
 
 FROM_SOURCE: Final = 50
 FROM_OWN: Final = (15, 25)
 FROM_POPULAR: Final = 12
 ABSENT: Final = 250.0
+OF_VISITOR: Final = (
+    "own_place", "own_count", "own_place_before", "own_share", "query_length", "query_variety", "query_newest_seen",
+    "query_newest_last",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,61 +60,53 @@ class Lineup:
         """The union of the sources' answers, the visitor's own items and what is popular, with features."""
         return self.judge(queries, self.candidates(queries))
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What is known of a candidate, in the order of the columns."""
+        of_sources = ((*source.features, *_rank_of(source)) for source in self.sources)
+        return (*chain.from_iterable(of_sources), *self.facts.features, *OF_VISITOR)
+
     def judge(self, queries: Queries, candidates: Ids) -> Table:
         """The features of given candidates [queries, n]: distinct in their row, -1 where there are no more."""
-        columns: Columns = {}
-        valid = candidates >= 0
+        names = self.features
+        rows = np.empty((*candidates.shape, len(names)), np.float32)
+        first = 0
         for source in self.sources:
-            judged = source.columns(queries, candidates)
-            judged[f"{source.name}_rank"] = _ranks(judged[f"{source.name}_score"], valid)
-            columns |= judged
-        columns |= self.facts.columns(candidates)
-        columns |= self._of_visitor(queries, candidates)
-        stacked = np.empty((*candidates.shape, len(columns)), np.float32)
-        for at, values in enumerate(columns.values()):
-            stacked[:, :, at] = values
-        return Table(candidates, stacked, tuple(columns))
+            last = first + len(source.features)
+            source.describe(queries, candidates, rows[:, :, first:last])
+            if source.features:
+                write_ranks(candidates, rows, first, last)
+            first = last + len(_rank_of(source))
+        last = first + len(self.facts.features)
+        self.facts.describe(candidates, rows[:, :, first:last])
+        self._describe_place(queries, candidates, rows[:, :, last:])
+        return Table(candidates, rows, names)
 
     def candidates(self, queries: Queries) -> Ids:
         """The union alone [queries, n], in the order of ids."""
-        lists = [self.top(source, queries, FROM_SOURCE) for source in self.sources]
-        own = own_items(queries.offsets, queries.items, self.items_count, *FROM_OWN)
-        popular = [self.facts.popular(name, FROM_POPULAR + surplus(self.struck)) for name in ("newest", "new")]
-        lists += [strike(own, queries, self.struck, self.items_count)]
-        for items in popular:
-            everywhere = np.repeat(items[None], len(queries), 0)
-            lists.append(first_kept(everywhere, queries, self.struck, self.items_count, FROM_POPULAR))
-        return _distinct(np.concatenate(lists, axis=1))
+        more = surplus(self.struck)
+        lists = [source.top(queries, FROM_SOURCE + more) for source in self.sources]
+        lists.append(own_items(queries.offsets, queries.items, self.items_count, *FROM_OWN))
+        ends = np.cumsum([0, *(each.shape[1] for each in lists)])
+        kept = [*(FROM_SOURCE for _ in self.sources), sum(FROM_OWN)]
+        blocks = np.stack([ends[:-1], ends[1:], kept], axis=1).astype(np.int64)
+        barred = (self.struck == "current", self.struck == "seen")
+        popular = (self.facts.popular[:, : FROM_POPULAR + more], FROM_POPULAR)
+        parts = (queries.offsets, queries.items, queries.current)
+        return unite(parts, barred, self.items_count, np.concatenate(lists, axis=1), blocks, popular)
 
-    def _of_visitor(self, queries: Queries, candidates: Ids) -> Columns:
-        places = place_candidates(queries.offsets, queries.items, candidates, self.items_count, ABSENT)
+    def _describe_place(self, queries: Queries, candidates: Ids, rows: Features) -> None:
+        """Where each candidate stands among the visitor's own items, and what these are like: `OF_VISITOR`."""
+        rows[:, :, :3] = place_candidates(queries.offsets, queries.items, candidates, self.items_count, ABSENT)
         lengths = queries.lengths.astype(np.float32)
         newest = np.maximum(queries.current, 0)
-        distinct = (places[:, :, 1] > 0).sum(axis=1, dtype=np.float32) / np.clip(lengths, 1, FROM_OWN[0])
-        shape = candidates.shape
-        return {
-            "own_place": places[:, :, 0],
-            "own_count": places[:, :, 1],
-            "own_place_before": places[:, :, 2],
-            "own_share": (places[:, :, 1] / np.maximum(lengths, 1)[:, None]).astype(np.float32),
-            "query_length": np.broadcast_to(lengths[:, None], shape),
-            "query_variety": np.broadcast_to(distinct[:, None], shape),
-            "query_newest_seen": np.broadcast_to(self.facts.facts["seen"][newest][:, None], shape),
-            "query_newest_last": np.broadcast_to(self.facts.facts["last"][newest][:, None], shape),
-        }
+        rows[:, :, 3] = rows[:, :, 1] / np.maximum(lengths, 1)[:, None]
+        rows[:, :, 4] = lengths[:, None]
+        rows[:, :, 5] = ((rows[:, :, 1] > 0).sum(axis=1) / np.clip(lengths, 1, FROM_OWN[0]))[:, None]
+        rows[:, :, 6] = self.facts.facts["seen"][newest][:, None]
+        rows[:, :, 7] = self.facts.facts["last"][newest][:, None]
 
 
-def _distinct(lists: Ids) -> Ids:
-    """Each item once a row, in the order of ids; as many columns as needed, at least one."""
-    ordered = np.sort(lists, axis=1)
-    ordered[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = -1
-    ordered = -np.sort(-ordered, axis=1)
-    width = int((ordered >= 0).sum(axis=1).max(initial=1))
-    return np.ascontiguousarray(ordered[:, : max(width, 1)])
-
-
-def _ranks(scores: Features, valid: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Features:
-    order = np.argsort(np.where(valid, -scores, np.inf), axis=1, kind="stable")
-    ranks = np.empty(scores.shape, np.float32)
-    np.put_along_axis(ranks, order, np.broadcast_to(np.arange(scores.shape[1], dtype=np.float32), scores.shape), axis=1)
-    return ranks
+def _rank_of(source: Source) -> tuple[str, ...]:
+    """The column that holds the place of a candidate by the source's score; none for one that says nothing."""
+    return (f"{source.name}_rank",) if source.features else ()

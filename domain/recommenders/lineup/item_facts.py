@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.recommenders.lineup.queries import Ids, Offsets
-from domain.recommenders.lineup.sources import Columns, Features
+from domain.recommenders.lineup.sources import Features
 from domain.recommenders.stored import read_arrays, write_arrays
 
 WINDOWS: Final = {"newest": 0.003, "newer": 0.01, "new": 0.05, "newish": 0.2}
@@ -29,7 +29,10 @@ class ItemFacts:
     def __init__(self, facts: Mapping[str, Features]) -> None:
         self.facts = {name: facts[name].astype(np.float32) for name in FACTS}
         self.items_count = len(self.facts["seen"])
-        self._popular = {name: _best(self.facts[name])[:POPULAR_MAX] for name in ("newest", "new")}
+        self.features = tuple(f"item_{name}" for name in FACTS)
+        self._by_item = np.stack([self.facts[name] for name in FACTS], axis=1)  # [items, facts]
+        self.popular = np.stack([_best(self.facts[name])[:POPULAR_MAX] for name in ("newest", "new")])
+        """[2, at most POPULAR_MAX], the most popular items by each of two windows, best first."""
 
     @classmethod
     def of(cls, offsets: Offsets, items: Ids, at_ms: npt.NDArray[np.int64], items_count: int) -> Self:
@@ -53,14 +56,9 @@ class ItemFacts:
         """All items by their recent popularity, best first."""
         return _best(self.facts["new"])
 
-    def popular(self, name: str, k: int) -> Ids:
-        """The `k` items of highest recent popularity by a window, best first; at most `POPULAR_MAX`."""
-        return self._popular[name][:k]
-
-    def columns(self, candidates: Ids) -> Columns:
-        """[queries, candidates] of each fact."""
-        items = np.maximum(candidates, 0)
-        return {f"item_{name}": values[items] for name, values in self.facts.items()}
+    def describe(self, candidates: Ids, rows: Features) -> None:
+        """Write the facts of `candidates` [queries, n] into `rows` [queries, n, facts]; of an entry of -1 anything."""
+        rows[:] = self._by_item[np.maximum(candidates, 0)]
 
     def save(self, folder: Path) -> None:
         """Write the facts into `folder`, which exists."""

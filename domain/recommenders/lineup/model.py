@@ -115,7 +115,7 @@ class FusedModel:
 
     def features(self) -> tuple[str, ...]:
         """What is known of a candidate, in the order of the columns."""
-        return self.lineup.table(Queries.of([[]])).names
+        return self.lineup.features
 
     def _known(self, session: Session) -> list[int]:
         return [item for item in session.items if 0 <= item < self.items_count][-PREFIX_MAX:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from domain.recommenders import covisitation_kernel
 from domain.recommenders.covisitation import Covisitation
+from domain.recommenders.fusion_candidates import write_shares
 from domain.recommenders.fusion_neighbours import BY_CANDIDATE, BY_QUERY, freshness, rank_all, read_neighbours
 from domain.recommenders.lineup.queries import Ids, Queries
 from domain.recommenders.lineup.workers import in_parts
@@ -17,25 +19,29 @@ from domain.recommenders.protocol import Recommender, Session
 from domain.recommenders.session_knn import SessionKnn
 
 Features = npt.NDArray[np.float32]
-Columns = dict[str, Features]
 
 SCORED_TOGETHER: Final = 256
 NEURAL: Final = {"gru": "gru4rec", "sasrec": "sasrec", "bert4rec": "bert4rec"}
 """The names of the sources by their encoder."""
 COVISITED: Final = ("score", "forward", "backward", "next", "before", "next_of_all", "highest")
+COVISITED_LOGS: Final = (1, 2, 3)
 
 
 class Source(Protocol):
-    """One model. `columns` [queries, candidates] are named after it; `<name>_score` is what it ranks by."""
+    """One model, with what it says of a candidate: `features` are named after it, the first is what it ranks by."""
 
     name: str
+    features: tuple[str, ...]
 
     def top(self, queries: Queries, k: int) -> Ids:
         """The best items [queries, at most k], -1 where there are no more."""
         ...
 
-    def columns(self, queries: Queries, candidates: Ids) -> Columns:
-        """What it says of distinct `candidates` [queries, n]; of an entry of -1 anything."""
+    def describe(self, queries: Queries, candidates: Ids, rows: Features) -> None:
+        """Write its features of distinct `candidates` [queries, n] into `rows` [queries, n, features].
+
+        Of an entry of -1 anything.
+        """
         ...
 
 
@@ -45,24 +51,23 @@ class KnnSource:
     def __init__(self, knn: SessionKnn, name: str = "vstan") -> None:
         self.name = name
         self.knn = knn
+        self.features = (f"{name}_score", *_shares(name, BY_CANDIDATE), *(f"{name}_{fact}" for fact in BY_QUERY))
         self._fresh = freshness(knn)
 
     def top(self, queries: Queries, k: int) -> Ids:
         """See `Source.top`."""
         return np.concatenate(in_parts(lambda part, _: rank_all(self.knn, part.offsets, part.items, k), queries))
 
-    def columns(self, queries: Queries, candidates: Ids) -> Columns:
-        """See `Source.columns`: each reading as a share of its mass and of its highest, and the mass itself."""
-        read = in_parts(
-            lambda part, at: read_neighbours(self.knn, self._fresh, part.offsets, part.items, candidates[at]), queries
-        )
-        found, of_query = (np.concatenate(each) for each in zip(*read, strict=True))
-        columns: Columns = {f"{self.name}_score": found[:, :, 0]}
-        for at, reading in enumerate(BY_CANDIDATE):
-            columns |= shares(f"{self.name}_{reading}", found[:, :, at])
-        for at, fact in enumerate(BY_QUERY):
-            columns[f"{self.name}_{fact}"] = _spread(np.log1p(of_query[:, at]), candidates)
-        return columns
+    def describe(self, queries: Queries, candidates: Ids, rows: Features) -> None:
+        """See `Source.describe`: each reading as a share of its mass and of its highest, and the mass itself."""
+
+        def describe(part: Queries, at: slice) -> None:
+            found, of_query = read_neighbours(self.knn, self._fresh, part.offsets, part.items, candidates[at])
+            rows[at, :, 0] = found[:, :, 0]
+            write_shares(found, rows[at], 1)
+            rows[at, :, 1 + 2 * len(BY_CANDIDATE) :] = np.log1p(of_query)[:, None, :]
+
+        in_parts(describe, queries)
 
 
 class CovisitationSource:
@@ -71,20 +76,24 @@ class CovisitationSource:
     def __init__(self, model: Covisitation, name: str = "covisitation") -> None:
         self.name = name
         self.model = model
+        logs = (f"{name}_{COVISITED[at]}_log" for at in COVISITED_LOGS)
+        self.features = (f"{name}_score", *_shares(name, COVISITED), *logs)
 
     def top(self, queries: Queries, k: int) -> Ids:
         """See `Source.top`."""
         return np.concatenate(in_parts(lambda part, _: self._rank(part, k), queries))
 
-    def columns(self, queries: Queries, candidates: Ids) -> Columns:
-        """See `Source.columns`."""
-        found = np.concatenate(in_parts(lambda part, at: self._weigh(part, candidates[at]), queries))
-        columns: Columns = {f"{self.name}_score": found[:, :, 0]}
-        for at, reading in enumerate(COVISITED):
-            columns |= shares(f"{self.name}_{reading}", found[:, :, at])
-        for at in (1, 2, 3):
-            columns[f"{self.name}_{COVISITED[at]}_log"] = np.log1p(found[:, :, at])
-        return columns
+    def describe(self, queries: Queries, candidates: Ids, rows: Features) -> None:
+        """See `Source.describe`."""
+
+        def describe(part: Queries, at: slice) -> None:
+            found = self._weigh(part, candidates[at])
+            rows[at, :, 0] = found[:, :, 0]
+            write_shares(found, rows[at], 1)
+            first, last = COVISITED_LOGS[0], COVISITED_LOGS[-1]
+            rows[at, :, 1 + 2 * len(COVISITED) :] = np.log1p(found[:, :, first : last + 1])
+
+        in_parts(describe, queries)
 
     def _weigh(self, queries: Queries, candidates: Ids) -> Features:
         model = self.model
@@ -117,6 +126,7 @@ class NeuralSource:
 
     def __init__(self, model: NeuralSessionModel) -> None:
         self.name = NEURAL[model.shape.kind]
+        self.features = tuple(f"{self.name}_{said}" for said in ("score", "to_highest", "softmax", "near", "spread"))
         self.model = model
 
     def top(self, queries: Queries, k: int) -> Ids:
@@ -126,29 +136,28 @@ class NeuralSource:
         best[~encoded.any(axis=1)] = -1
         return best
 
-    def columns(self, queries: Queries, candidates: Ids) -> Columns:
-        """See `Source.columns`."""
-        model, name = self.model, self.name
+    def describe(self, queries: Queries, candidates: Ids, rows: Features) -> None:
+        """See `Source.describe`: the logit, its distance to the highest, its softmax, and two that explain it.
+
+        These are how near the candidate is to the newest item, and how the mass is spread over the candidates.
+        """
+        model = self.model
         encoded = self._encoded(queries)
         items = np.maximum(candidates, 0)
         newest = model.vectors[np.maximum(queries.current, 0)] * (queries.current >= 0)[:, None]
         logits = np.empty(candidates.shape, np.float32)
-        near = np.empty(candidates.shape, np.float32)
         for first in range(0, len(items), SCORED_TOGETHER):
             some = slice(first, first + SCORED_TOGETHER)
             vectors = model.vectors[items[some]]  # [some, candidates, width]
             logits[some] = np.matmul(vectors, encoded[some][:, :, None])[:, :, 0] + model.biases[items[some]]
-            near[some] = np.matmul(vectors, newest[some][:, :, None])[:, :, 0]
+            rows[some, :, 3] = np.matmul(vectors, newest[some][:, :, None])[:, :, 0]
         known = np.where(candidates >= 0, logits, -np.inf)
         highest = np.maximum(known.max(axis=1, keepdims=True, initial=-1e4), -1e4)
         mass = np.log(np.maximum(np.exp(np.minimum(known - highest, 0)).sum(axis=1), 1e-9))
-        return {
-            f"{name}_score": np.maximum(logits, -1e4),
-            f"{name}_to_highest": np.maximum(logits - highest, -1e4),
-            f"{name}_softmax": np.exp(np.minimum(logits - highest - mass[:, None], 0)),
-            f"{name}_near": near,
-            f"{name}_spread": _spread(mass.astype(np.float32), candidates),
-        }
+        rows[:, :, 0] = np.maximum(logits, -1e4)
+        rows[:, :, 1] = np.maximum(logits - highest, -1e4)
+        rows[:, :, 2] = np.exp(np.minimum(logits - highest - mass[:, None], 0))
+        rows[:, :, 4] = mass[:, None]
 
     def _encoded(self, queries: Queries) -> Features:
         return queries.noted(self.name, lambda: self.model.encode(queries.offsets, queries.items))
@@ -159,6 +168,7 @@ class PlainSource:
 
     def __init__(self, model: Recommender, name: str) -> None:
         self.name = name
+        self.features: tuple[str, ...] = ()
         self.model = model
 
     def top(self, queries: Queries, k: int) -> Ids:
@@ -170,18 +180,12 @@ class PlainSource:
             best[number, : len(ranked)] = ranked
         return best
 
-    def columns(self, queries: Queries, candidates: Ids) -> Columns:
-        """See `Source.columns`: none."""
-        del queries, candidates
-        return {}
+    def describe(self, queries: Queries, candidates: Ids, rows: Features) -> None:
+        """See `Source.describe`: nothing."""
 
 
-def shares(name: str, values: Features) -> Columns:
-    """[queries, candidates] as shares of the row's sum and of its highest value; 0 in a row of zeros."""
-    mass = np.maximum(values.sum(axis=1, keepdims=True), 1e-12)
-    highest = np.maximum(values.max(axis=1, keepdims=True, initial=0.0), 1e-12)
-    return {f"{name}_share": values / mass, f"{name}_of_highest": values / highest}
-
-
-def _spread(of_query: Features, candidates: Ids) -> Features:
-    return np.broadcast_to(of_query[:, None].astype(np.float32), candidates.shape)
+def _shares(name: str, readings: Sequence[str]) -> Iterator[str]:
+    """The columns that `write_shares` writes."""
+    for reading in readings:
+        yield f"{name}_{reading}_share"
+        yield f"{name}_{reading}_of_highest"

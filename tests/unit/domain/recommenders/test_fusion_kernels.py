@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from domain.recommenders.fusion_candidates import left_aligned, own_items, place_candidates, strike_seen
+from domain.recommenders.fusion_candidates import (
+    left_aligned,
+    own_items,
+    place_candidates,
+    strike_seen,
+    unite,
+    write_ranks,
+    write_shares,
+)
 from domain.recommenders.fusion_neighbours import BY_CANDIDATE, freshness, rank_all, read_neighbours
 from domain.recommenders.protocol import Session
 from domain.recommenders.session_knn import DAY_MS, SessionKnn
@@ -66,3 +74,32 @@ def test_what_was_seen_is_struck_from_its_own_query_only() -> None:
     strike_seen(lists, *queries([1, 3], [2]), ITEMS)
     assert lists.tolist() == [[-1, 2, -1], [1, -1, 3]]
     assert left_aligned(lists, 2).tolist() == [[2, -1], [1, 3]]
+
+
+def test_the_union_takes_of_each_list_the_first_that_are_not_struck() -> None:
+    offsets, items = queries([1, 2], [5])
+    lists = np.array([[2, 9, 1, 7, 3, 4], [8, -1, -1, 5, 5, 6]], np.int32)
+    blocks = np.array([[0, 3, 1], [3, 6, 2]], np.int64)
+    popular = np.array([[2, 0, 4]], np.int32)
+
+    def united(*, current: bool = False, seen: bool = False) -> list[list[int]]:
+        newest = np.array([2, 5], np.int32)
+        return unite((offsets, items, newest), (current, seen), ITEMS, lists, blocks, (popular, 1)).tolist()
+
+    assert united() == [[2, 3, 7], [2, 5, 8]]
+    assert united(current=True) == [[0, 3, 7, 9], [2, 6, 8, -1]]
+    assert united(seen=True) == [[0, 3, 7, 9], [2, 6, 8, -1]]
+
+
+def test_shares_and_ranks_are_of_the_candidates_of_their_query() -> None:
+    values = np.array([[[1.0, 0.0], [3.0, 0.0], [4.0, 0.0]]], np.float32)
+    rows = np.full((1, 3, 6), 9.0, np.float32)
+    write_shares(values, rows, 1)
+    assert rows[0, :, 1].tolist() == [0.125, 0.375, 0.5]
+    assert rows[0, :, 2].tolist() == [0.25, 0.75, 1.0]
+    assert rows[0, :, 3:5].tolist() == [[0.0, 0.0]] * 3
+    rows[0, :, 0] = [5.0, 5.0, 7.0]
+    write_ranks(np.array([[4, 6, 8]], np.int32), rows, 0, 5)
+    assert rows[0, :, 5].tolist() == [1.0, 2.0, 0.0]
+    write_ranks(np.array([[4, -1, -1]], np.int32), rows, 0, 5)
+    assert rows[0, 0, 5] == 0.0
