@@ -29,13 +29,14 @@ class DatedSessions:
     def read(cls, path: Path, vocabulary: Vocabulary) -> Self:
         """The sessions of a file, all of whose items are in the vocabulary; alike however Spark ordered them."""
         table = pq.read_table(path)
-        table = table.take(pc.sort_indices(table, sort_keys=ORDER)).combine_chunks()
-        items = table["items"].combine_chunks()
-        known = pa.array(vocabulary.item_ids, items.type.value_type)
-        dense = pc.index_in(items.flatten(), value_set=known).to_numpy(zero_copy_only=False)
-        offsets = np.concatenate(([0], np.cumsum(pc.list_value_length(items).to_numpy(zero_copy_only=False))))
-        log = SessionLog(offsets.astype(np.int64), dense.astype(np.int32), table["ended_at_ms"].to_numpy())
-        return cls(log, table["started_at_ms"].to_numpy())
+        known = pa.array(vocabulary.item_ids, table.schema.field("items").type.value_type)
+        cells, lengths = _dense(table["items"], known)
+        order = _order(table)
+        ends = np.cumsum(lengths)
+        offsets = np.concatenate(([0], np.cumsum(lengths[order])))
+        moved = np.repeat((ends - lengths)[order] - offsets[:-1], lengths[order])  # [interactions], by how much
+        log = SessionLog(offsets, cells[np.arange(len(cells)) + moved], table["ended_at_ms"].to_numpy()[order])
+        return cls(log, table["started_at_ms"].to_numpy()[order])
 
     def __len__(self) -> int:
         return len(self.log)
@@ -46,3 +47,21 @@ class DatedSessions:
         offsets = np.concatenate(([0], np.cumsum(lengths[wanted]))).astype(np.int64)
         kept = SessionLog(offsets, self.log.items[np.repeat(wanted, lengths)], self.log.ended_at_ms[wanted])
         return DatedSessions(kept, self.started_at_ms[wanted])
+
+
+def _dense(items: pa.ChunkedArray, known: pa.Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """The numbers of all items, and how many each session has."""
+    numbers = [pc.index_in(chunk.flatten(), value_set=known) for chunk in items.chunks]
+    lengths = pc.list_value_length(items).to_numpy().astype(np.int64)
+    return np.concatenate([np.empty(0, np.int32), *numbers]).astype(np.int32), lengths
+
+
+def _order(table: pa.Table) -> npt.NDArray[np.int64]:
+    """The rows by `ORDER`. Strings are only looked at where instants are alike: few are."""
+    ended_at_ms = table["ended_at_ms"].to_numpy()
+    order = np.argsort(ended_at_ms, kind="stable")
+    is_same = np.diff(ended_at_ms[order]) == 0
+    tied = np.concatenate((is_same, [False])) | np.concatenate(([False], is_same))
+    among = order[tied[: len(order)]]
+    order[tied[: len(order)]] = among[pc.sort_indices(table.select([name for name, _ in ORDER]).take(among), ORDER)]
+    return order

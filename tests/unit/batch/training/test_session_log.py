@@ -1,0 +1,48 @@
+"""Sessions from a file into arrays: the same whatever the order of the file's rows."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batch.training.session_log import ORDER, DatedSessions
+from domain.recommenders.vocabulary import Vocabulary
+
+ITEMS = tuple(f"item-{number}" for number in range(7))
+
+
+def sessions(count: int) -> list[dict[str, Any]]:
+    """Sessions of which many ended at the same instant."""
+    chosen = random.Random(3)
+    return [
+        {
+            "visitor_id": f"visitor-{chosen.randrange(9)}",
+            "session": number,
+            "started_at_ms": 5,
+            "ended_at_ms": 10 + chosen.randrange(6),
+            "items": chosen.choices(ITEMS, k=chosen.randrange(2, 6)),
+        }
+        for number in range(count)
+    ]
+
+
+def test_sessions_are_read_by_time_and_then_by_name_whatever_their_order_in_the_file(tmp_path: Path) -> None:
+    rows = sessions(60)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "sessions.parquet", row_group_size=25)
+    read = DatedSessions.read(tmp_path / "sessions.parquet", Vocabulary(ITEMS))
+    expected = sorted(rows, key=lambda row: [row[name] for name, _ in ORDER])
+    found = [
+        read.log.items[start:end].tolist() for start, end in zip(read.log.offsets, read.log.offsets[1:], strict=False)
+    ]
+    assert found == [[ITEMS.index(item) for item in row["items"]] for row in expected]
+    assert read.log.ended_at_ms.tolist() == [row["ended_at_ms"] for row in expected]
+
+
+def test_a_file_without_sessions_is_read_too(tmp_path: Path) -> None:
+    schema = pa.Table.from_pylist(sessions(1)).schema
+    pq.write_table(schema.empty_table(), tmp_path / "sessions.parquet")
+    assert len(DatedSessions.read(tmp_path / "sessions.parquet", Vocabulary(ITEMS))) == 0
