@@ -134,5 +134,5 @@ def struck_by_validation(answers: Ids, questions: Questions, struck: Struck, ite
 
 def _untrained(lineup: Lineup, struck: Struck) -> Learnt:
     """Equal weights for all sources: there is nothing to choose by."""
-    linear = LinearFusion(tuple((name, 1.0) for name in features_of(lineup.features)))
+    linear = LinearFusion.of(tuple((name, 1.0) for name in features_of(lineup.features)))
     return Learnt(Fusion(LINEAR, struck, None, linear))

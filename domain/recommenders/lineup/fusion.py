@@ -29,7 +29,7 @@ Scores = npt.NDArray[np.float64]
 class _Stored(msgspec.Struct, frozen=True):
     by: str
     struck: Struck
-    weights: tuple[tuple[str, float], ...]
+    linear: LinearFusion | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +65,8 @@ class Fusion:
 
     def save(self, folder: Path) -> None:
         """Write `fusion.json`, and the trees if there are any, into `folder`, which exists."""
-        weights = self.linear.weights if self.linear is not None else ()
-        (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(_Stored(self.by, self.struck, weights))))
+        stored = _Stored(self.by, self.struck, self.linear)
+        (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(stored)))
         if self.ensemble is not None:
             self.ensemble.save(folder)
 
@@ -78,7 +78,7 @@ class Fusion:
         except (OSError, msgspec.MsgspecError) as error:
             raise UnreadableModel(folder / FILE, str(error)) from error
         ensemble = TreeEnsemble.load(folder) if stored.by == TREES else None
-        return cls(stored.by, stored.struck, ensemble, LinearFusion(stored.weights) if stored.weights else None)
+        return cls(stored.by, stored.struck, ensemble, stored.linear)
 
 
 def best_of(offsets: Offsets, items: Ids, scores: Scores, k: int) -> Ids:

@@ -14,10 +14,11 @@ from batch.ranking.ranker import Examples, RankerPolicy, fit, judge_by_halves
 from batch.ranking.search import coordinate_search
 from domain.recommenders.lineup.candidates import Table
 from domain.recommenders.lineup.fusion import best_of
+from domain.recommenders.lineup.linear import LinearFusion
 from domain.recommenders.lineup.queries import Queries
 
 CANDIDATES = 12
-NAMES = ("good_score_of_highest", "poor_score_of_highest", "hidden")
+NAMES = ("good_score_of_highest", "poor_score_of_highest", "hidden", "query_length")
 POLICY = RankerPolicy(trees_max=40, rows_per_leaf_min=5, threads=1)
 
 
@@ -53,13 +54,18 @@ def test_without_time_the_best_start_is_kept() -> None:
     assert not found.is_complete
 
 
-def examples(count: int = 400) -> Examples:
-    """Questions whose answer has the highest sum of a seen and a hidden signal."""
+def examples(count: int = 400, longer: float = 0.0) -> Examples:
+    """Questions whose answer has the highest sum of a seen and a hidden signal.
+
+    Their sessions have one item; of the share `longer` they have nine, and there the poor signal is the good one.
+    """
     generator = np.random.default_rng(6)
     candidates = np.stack([generator.permutation(100)[:CANDIDATES] for _ in range(count)]).astype(np.int32)
     features = generator.random((count, CANDIDATES, len(NAMES))).astype(np.float32)
-    answer = (features[:, :, 0] + features[:, :, 2]).argmax(axis=1)
-    queries = Queries(np.zeros(count + 1, np.int64), np.empty(0, np.int32), np.full(count, -1, np.int32))
+    is_long = np.arange(count) < longer * count
+    features[:, :, 3] = np.where(is_long, 9, 1)[:, None]
+    answer = (np.where(is_long[:, None], features[:, :, 1], features[:, :, 0]) + features[:, :, 2]).argmax(axis=1)
+    queries = Queries.of([[0] * length for length in features[:, 0, 3].astype(int)])
     relevant = candidates[np.arange(count), answer]
     asked = Questions(queries, np.arange(count + 1), relevant, np.arange(count) // 3)
     half = count // 2
@@ -77,9 +83,21 @@ def test_a_question_teaches_when_its_answer_is_among_its_candidates() -> None:
 
 
 def test_the_sum_prefers_the_source_that_tells() -> None:
-    weights = dict(fit_linear(examples()).weights)
+    weights = dict(fit_linear(examples()).by_length[-1][1])
     assert weights["good_score_of_highest"] > weights["poor_score_of_highest"]
     assert "hidden" not in weights
+
+
+def test_each_length_of_session_has_the_weights_that_suit_it() -> None:
+    both = fit_linear(examples(800, longer=0.5)).by_length
+    short, _, long = (dict(weights) for _, weights in both)
+    assert [longest for longest, _ in both] == [1, 4, None]
+    assert short["good_score_of_highest"] > short["poor_score_of_highest"]
+    assert long["good_score_of_highest"] < long["poor_score_of_highest"]
+    whole = examples(800, longer=0.5)
+    everywhere = LinearFusion.of(both[0][1])
+    by_length = measure(whole.ranked(fit_linear(whole).scores(whole.rows, NAMES)), whole.questions)
+    assert by_length.score > measure(whole.ranked(everywhere.scores(whole.rows, NAMES)), whole.questions).score
 
 
 def test_trees_of_one_half_answer_the_other_better_than_the_sum() -> None:

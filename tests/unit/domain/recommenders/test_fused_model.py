@@ -24,7 +24,7 @@ from domain.recommenders.stored import UnreadableModel
 from domain.recommenders.tree_ensemble import TreeEnsemble
 
 ITEMS = 60
-SUM = LinearFusion((("vstan_score_of_highest", 1.0), ("covisitation_score_of_highest", 0.3)))
+SUM = LinearFusion.of((("vstan_score_of_highest", 1.0), ("covisitation_score_of_highest", 0.3)))
 
 
 def log_of_groups(sessions: int = 400) -> SessionLog:
@@ -150,6 +150,6 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     stumps(("other", *fused.features()[1:]), "other").save(tmp_path)
     with pytest.raises(UnreadableModel, match="other features"):
         FusedModel.load(tmp_path)
-    (tmp_path / FILE).write_bytes(msgspec.json.encode({"by": "trees", "struck": "sometimes", "weights": []}))
+    (tmp_path / FILE).write_bytes(msgspec.json.encode({"by": "trees", "struck": "sometimes", "linear": None}))
     with pytest.raises(UnreadableModel, match="sometimes"):
         FusedModel.load(tmp_path)
