@@ -43,7 +43,9 @@ async def test_a_slate_says_what_is_in_it_and_why(http: httpx.AsyncClient, world
         "source": "session_knn",
         "reason": "because you watched Alien",
         "because": {"item_id": "alien", "title": "Alien", "kind": "play", "at_ms": START_MS},
+        "propensity": 1.0,
     }
+    assert answer["experiments"] == []
     assert answer["session"] == {"items": ["alien"], "length": 1}
     assert answer["features_as_of_ms"] == START_MS
     assert answer["model_version"] == "m1"
