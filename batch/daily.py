@@ -22,11 +22,12 @@ from batch.cutoff import EmptyLog, NotClosed, cut_log, end_of, look_at_cut
 from batch.daily_steps import SERVED, STEPS, OpenSpark, Steps
 from batch.publish import NewerRunPublished, is_published, refuse_older
 from batch.registry import daily_steps as registry
+from batch.registry.switching import UnknownVersion
 from batch.run import Found, Run, Tell, only_run, pin_of, record_of, unfinished
 from batch.spark import spark_session
 from batch.training import artifact
 from batch.training.line_up import LineUp
-from domain.artifacts import current_version, published_cutoff_ms
+from domain.artifacts import current_version, published_cutoff_ms, read_manifest
 from infra import logs
 from infra.settings import TRAINING_MINUTES_MAX, Settings, load_settings
 from schemas.errors import ConfigurationError
@@ -55,9 +56,20 @@ def _with_minutes(settings: Settings, minutes: float | None) -> Settings:
     return settings.model_copy(update={"batch": batch})
 
 
+def _version_of(settings: Settings, like: str | None) -> str | None:
+    """The version to train like; raises `UnknownVersion` or `BrokenArtifact` before anything is computed."""
+    version = current_version(settings.artifacts_dir) if like == "current" else like
+    if like is not None and (version is None or not (settings.artifacts_dir / version).is_dir()):
+        raise UnknownVersion(like)
+    if version is not None:
+        read_manifest(settings.artifacts_dir / version)
+    return version
+
+
 def _run_as_asked(settings: Settings, options: argparse.Namespace) -> Found:
     wanted_ms = end_of(options.date) if options.date else options.cutoff_ms
     given: dict[str, Any] = {"fresh": options.fresh, "publishes": options.publishes, "wait_s": options.wait}
+    given["like"] = _version_of(settings, options.like)
     if options.resume and wanted_ms is None and not options.first_day:
         left = unfinished(daily_folder(settings))
         wanted_ms = None if left is None else left.pin.cutoff_ms
@@ -86,11 +98,13 @@ def run_daily(
     fresh: bool = False,
     publishes: bool = True,
     wait_s: float = 0.0,
+    like: str | None = None,
     open_spark: OpenSpark = spark_session,
 ) -> Found:
     """Do all steps up to the wanted cutoff, or the newest closed one; returns the summary.
 
-    With `publishes` false neither rows nor models are put where anybody reads them: what was found is recorded.
+    With `like` nothing is searched for: the models are trained by what that version was trained by. With `publishes`
+    false neither rows nor models are put where anybody reads them: what was found is recorded.
     """
     folder = daily_folder(settings)
     with only_run(folder, wait_s):
@@ -104,15 +118,15 @@ def run_daily(
         run = Run.open(folder / str(cut.cutoff_ms), pin_of(cut, settings.policies), cut, tell, fresh=fresh)
         cut = run.record.pinned(cut)
         with run.recorded():
-            summary = _do_steps(run, Steps(settings, cut, run.folder, open_spark), publishes=publishes)
+            summary = _do_steps(run, Steps(settings, cut, run.folder, open_spark), publishes=publishes, like=like)
         runs.prune(folder, cut.cutoff_ms)
         return summary
 
 
-def _do_steps(run: Run, steps: Steps, *, publishes: bool) -> Found:
+def _do_steps(run: Run, steps: Steps, *, publishes: bool, like: str | None) -> Found:
     run.step("quarantine", steps.quarantine)
     steps.compute(run)
-    line_up = steps.line_up(run)
+    line_up = steps.line_up(run, like)
     run.step("tune", line_up.choose)
     metrics = run.step("evaluate", line_up.evaluate)
     run.step("models", partial(steps.build_models, line_up))
@@ -144,6 +158,7 @@ def backfill(
     fresh: bool = False,
     publishes: bool = True,
     wait_s: float = 0.0,
+    like: str | None = None,
     open_spark: OpenSpark = spark_session,
 ) -> Found:
     """A run for each day, in order; only the last is published, and only when nothing newer is.
@@ -159,7 +174,7 @@ def backfill(
             tell(f"daily: {day} is done")
             found.append({"day": str(day), "done_before": True})
             continue
-        given: dict[str, Any] = {"fresh": fresh, "wait_s": wait_s, "open_spark": open_spark}
+        given: dict[str, Any] = {"fresh": fresh, "wait_s": wait_s, "like": like, "open_spark": open_spark}
         try:
             summary = run_daily(settings, end_of(day), tell=tell, publishes=is_last, **given)
         except EmptyLog as error:
@@ -269,6 +284,9 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="M",
         help="for searching, training and judging the models (as the settings say)",
+    )
+    parser.add_argument(
+        "--like", metavar="VERSION", help="train by what this version (or `current`) was trained by, and search nothing"
     )
     parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="for another run to end, so long (0)")
     return parser

@@ -37,6 +37,7 @@ from batch.training.line_up import LineUp
 from batch.training.models import Models, popularity_of, vocabulary_of
 from batch.training.session_log import DatedSessions
 from batch.training.sessions import sessions_of
+from domain.manifests import read_manifest
 from domain.recommenders.popularity import Popularity
 from infra.metrics import DAILY_STEPS
 from infra.settings import Settings
@@ -133,11 +134,16 @@ class Steps:
         sessions = sessions_of(facts, self.settings.policies.session)
         return {"sessions": write_file(sessions, self.folder / "sessions.parquet")}
 
-    def line_up(self, run: Run) -> LineUp:
-        """The models of the run's sessions; by the manifest of its own learning when that was done before a kill."""
+    def line_up(self, run: Run, like: str | None = None) -> LineUp:
+        """The models of the run's sessions; by the manifest of its own learning when that was done before a kill.
+
+        Else, when told to be `like` an artifact, by what that one was trained by; raises `BrokenArtifact` without it.
+        """
         vocabulary = vocabulary_of(self.view_files["item_profile"])
         sessions = DatedSessions.read(self.folder / "sessions.parquet", vocabulary)
-        manifest = run.record.steps["tune"].found["manifest"] if run.is_done("tune") else {}
+        manifest = {} if like is None else read_manifest(self.settings.artifacts_dir / like).training
+        if run.is_done("tune"):
+            manifest = run.record.steps["tune"].found["manifest"]
         minutes = self.settings.batch.training_minutes
         return LineUp(sessions, len(vocabulary), minutes, lambda line: run.tell(f"daily: {line}"), manifest)
 
@@ -163,6 +169,7 @@ class Steps:
             lake_version=record.lake_version,
             created_at_ms=time.time_ns() // 1_000_000,
             metrics=metrics,
+            training=steps["models"].found["manifest"],
             counts={**steps["features"].found, **steps["sessions"].found, "records": record.pin.records},
         )
         return {"version": manifest.version}

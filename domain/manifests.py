@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -31,7 +31,10 @@ class BrokenArtifact(ConsistencyError):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an artifact is, and what it was made of. `files` maps names to SHA-256 digests."""
+    """What an artifact is, and what it was made of. `files` maps names to SHA-256 digests.
+
+    `training` is all that was searched for: policies, epochs, trees, seeds. With it, the same log makes the same files.
+    """
 
     version: str
     created_at_ms: int
@@ -41,6 +44,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, str]
     metrics: dict[str, float]
     counts: dict[str, int]
+    training: dict[str, Any] = {}
 
 
 def read_manifest(folder: Path) -> Manifest:

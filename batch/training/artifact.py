@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from domain.artifacts import (
     Manifest,
@@ -31,6 +32,7 @@ def pack(
     created_at_ms: int,
     metrics: Mapping[str, float],
     counts: Mapping[str, int],
+    training: Mapping[str, Any],
 ) -> Manifest:
     """Copy the model files into a folder of their own, described and complete before it gets its name.
 
@@ -52,6 +54,7 @@ def pack(
         files=files,
         metrics=dict(metrics),
         counts=dict(counts),
+        training=dict(training),
     )
     unfinished = artifacts_dir / f".{version}"
     shutil.rmtree(unfinished, ignore_errors=True)

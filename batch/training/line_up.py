@@ -72,8 +72,8 @@ class LineUp:
     def choose(self) -> Found:
         """Learn; tells what was chosen, by which figures, and the manifest."""
         learnt = self.learnt
-        manifest = {each.name: each.manifest for each in learnt.chosen}
-        return {**learnt.told, "manifest": manifest | {"fusion": learnt.learnt.manifest}}
+        manifest = {each.name: each.manifest for each in learnt.chosen} | {"fusion": learnt.learnt.manifest}
+        return {**learnt.told, "manifest": {**manifest, **self.manifest}}
 
     def twin(self, at_ms: int) -> Recommender:
         """The same models of the sessions that had ended before an instant, by nothing that came later.

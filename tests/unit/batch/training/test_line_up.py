@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from batch.training.line_up import LineUp, history_of
 from batch.training.session_log import DatedSessions
+from domain.artifacts import digest_of
 from domain.recommenders.lineup.model import FusedModel
 from domain.recommenders.protocol import Session
 from domain.recommenders.session_log import SessionLog
@@ -78,12 +81,13 @@ def test_a_log_of_next_to_nothing_still_gets_models(count: int) -> None:
     assert model.items_count == 3
 
 
-def test_the_manifest_of_a_learning_makes_the_same_models_again() -> None:
+def test_the_manifest_of_a_learning_makes_the_same_files_again(tmp_path: Path) -> None:
     first = line_up(walks(150), GROUPS * PER_GROUP)
     model, found = first.build()
     again = line_up(walks(150), GROUPS * PER_GROUP, manifest=found["manifest"])
     assert answers(again.build()[0]) == answers(model)
-    assert again.choose()["manifest"].keys() == found["manifest"].keys()
+    assert again.choose()["manifest"] == found["manifest"]
+    assert files_of(again.build()[0], tmp_path / "again") == files_of(model, tmp_path / "first")
 
 
 def test_a_twin_knows_nothing_of_what_came_after_its_instant() -> None:
@@ -101,6 +105,12 @@ def test_a_twin_knows_nothing_of_what_came_after_its_instant() -> None:
         assert twin.knn.index.sessions_count == at_ms // HOUR_MS
         seen = np.expm1(twin.lineup.facts.facts["seen"]).round().sum()
         assert seen == before.log.offsets[at_ms // HOUR_MS]
+
+
+def files_of(model: FusedModel, folder: Path) -> dict[str, str]:
+    folder.mkdir()
+    model.save(folder)
+    return {path.name: digest_of(path) for path in folder.iterdir()}
 
 
 def answers(model: FusedModel) -> list[list[int]]:
