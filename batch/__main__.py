@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import gc
 import json
+import math
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -185,8 +186,8 @@ def parser() -> argparse.ArgumentParser:
     comparing.add_argument("--sample", type=int, default=200, metavar="N", help="visitors and items to compare (200)")
     comparing.add_argument("--all", action="store_true", help="every visitor and item")
     comparing.add_argument("--at-rest", action="store_true", help="nothing is being sent: what is unsettled is wrong")
-    comparing.add_argument("--settle", type=_seconds, default=30.0, metavar="S", help="wait so long for a row (30)")
-    comparing.add_argument("--every", type=_seconds, metavar="S", help="for ever, as a gauge; 0: be there and idle")
+    comparing.add_argument("--settle", type=_duration, default=30.0, metavar="S", help="wait so long for a row (30)")
+    comparing.add_argument("--every", type=_duration, metavar="S", help="for ever, as a gauge; 0: be there and idle")
     _add_ranking(commands.add_parser("rank-sessions", help="rank the next items for the questions of a file"))
     _add_training_set(commands.add_parser("training-set", help="interactions with what was known before each"))
     _add_evaluate(commands.add_parser("evaluate", help="judge every model on the newest daily run: JSON and a page"))
@@ -213,17 +214,21 @@ def _add_ranking(ranking: argparse.ArgumentParser) -> None:
 
 def _add_training_set(training: argparse.ArgumentParser) -> None:
     training.add_argument("--out", type=Path, required=True, metavar="DIR")
-    training.add_argument("--buckets", type=int, default=7, metavar="N", help="of the newest days, or buckets (7)")
+    training.add_argument("--buckets", type=_count, default=7, metavar="N", help="of the newest days, or buckets (7)")
     training.add_argument("--until", type=date.fromisoformat, metavar="YYYY-MM-DD", help="with the end of this UTC day")
-    training.add_argument("--sample", type=int, default=100, metavar="N", help="rows to recompute against leaks (100)")
+    training.add_argument(
+        "--sample", type=_count, default=100, metavar="N", help="rows to recompute against leaks (100)"
+    )
 
 
 def _add_evaluate(evaluating: argparse.ArgumentParser) -> None:
     evaluating.add_argument("--out", type=Path, metavar="DIR", help="where to write (the run's folder)")
     evaluating.add_argument("--models", default="quick", metavar="NAMES", help="by commas; or quick (default), or all")
-    evaluating.add_argument("--k", type=int, default=20, metavar="K", help="length of the lists (20)")
-    evaluating.add_argument("--queries", type=int, default=20_000, metavar="N", help="at most so many (20,000)")
-    evaluating.add_argument("--minutes", type=float, default=5.0, metavar="M", help="to train each neural model (5)")
+    evaluating.add_argument("--k", type=_count, default=20, metavar="K", help="length of the lists (20)")
+    evaluating.add_argument("--queries", type=_count, default=20_000, metavar="N", help="at most so many (20,000)")
+    evaluating.add_argument(
+        "--minutes", type=_duration, default=5.0, metavar="M", help="to train each model that is not quick (5)"
+    )
     evaluating.add_argument("--no-mlflow", action="store_false", dest="mlflow", help="only write the files")
 
 
@@ -237,11 +242,18 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("rollback", help="serve again what was served before")
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if seconds < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return seconds
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return count
+
+
+def _duration(text: str) -> float:
+    duration = float(text)
+    if not 0 <= duration < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return duration
 
 
 def _pair(text: str) -> tuple[str, str]:

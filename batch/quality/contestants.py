@@ -29,7 +29,7 @@ class Lesson:
     items_count: int
     at_ms: int  # everything known ended before it
     policy: SessionKnnPolicy
-    minutes_max: float = 5.0  # of training, for each neural model
+    minutes_max: float = 5.0  # of training, for each model that trains
     seed: int = 20
 
 
@@ -90,6 +90,13 @@ def _neural(encoder: EncoderKind) -> Build:
     return build
 
 
+def _line_up(lesson: Lesson) -> Recommender:
+    from batch.training.line_up import LineUp  # brings torch and LightGBM
+
+    line_up = LineUp(lesson.known, lesson.items_count, lesson.minutes_max, lambda _: None)
+    return line_up.build()[0]
+
+
 CONTESTANTS: Final[Mapping[str, Contestant]] = {
     "popularity": Contestant(_baseline("popularity")),
     "sequential_rules": Contestant(_baseline("sequential_rules")),
@@ -98,5 +105,6 @@ CONTESTANTS: Final[Mapping[str, Contestant]] = {
     "gru4rec": Contestant(_neural("gru"), is_quick=False),
     "sasrec": Contestant(_neural("sasrec"), is_quick=False),
     "bert4rec": Contestant(_neural("bert4rec"), is_quick=False),
+    "line_up": Contestant(_line_up, is_quick=False),
 }
 """In the order of the report."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,11 +28,25 @@ from batch.training.point_in_time import FILE, newest_cutoffs, write_snapshots, 
 from batch.training.point_in_time_leaks import TrainingRow, refuse_leaks
 from domain.reference import LogRecord
 from infra.settings import Settings
+from schemas.errors import DependencyError
 
 NOTE: Final = "training_set.json"
 SEED: Final = 29
 
 Tell = Callable[[str], None]
+
+
+class NothingAsked(DependencyError):
+    """There is no interaction to learn from in the buckets that were asked for."""
+
+    def __init__(self, cutoffs: Sequence[int]) -> None:
+        first, last = (datetime.fromtimestamp(at_ms / 1_000, UTC) for at_ms in (cutoffs[0], cutoffs[-1]))
+        super().__init__(
+            "training set",
+            f"no interaction that may personalise is in the {len(cutoffs)} buckets from {first:%Y-%m-%dT%H:%M}Z "
+            f"to the one of {last:%Y-%m-%dT%H:%M}Z",
+            "ask for more of them (--buckets) or for older ones (--until)",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,7 @@ def write(settings: Settings, wanted: Wanted, tell: Tell) -> dict[str, Any]:
 
     Raises:
         LeakedFeature: a sampled row knows what had not happened yet; the training set is removed.
+        NothingAsked: there are no interactions in these buckets.
     """
     cut = cut_log(settings, wanted.cutoff_ms)
     wanted.folder.mkdir(parents=True, exist_ok=True)
@@ -59,6 +75,8 @@ def write(settings: Settings, wanted: Wanted, tell: Tell) -> dict[str, Any]:
         snapshots = write_snapshots(facts, wanted.folder, cutoffs, settings.policies.bucket, cut.first_bucket_ms)
         tell(f"training-set: {', '.join(f'{rows:,} rows of {view}' for view, rows in snapshots.items())}")
         rows = write_training_set(facts, wanted.folder, cutoffs)
+    if not rows:
+        raise NothingAsked(cutoffs)
     tell(f"training-set: {rows:,} interactions of {wanted.buckets} buckets")
     path = wanted.folder / FILE
     compared = check(settings, path, cut, wanted.sample)
