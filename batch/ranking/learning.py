@@ -19,6 +19,11 @@ from domain.recommenders.lineup.model import FusedModel
 from domain.recommenders.lineup.sources import CovisitationSource, KnnSource, NeuralSource
 
 QUESTIONS_MAX: Final = 14_000
+LEFT_OUT: Final = {
+    "nothing": "anything may be recommended",
+    "current": "the current item is not recommended",
+    "seen": "what a session had is not recommended",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +70,10 @@ def prepare(
         "baskets": cut.has_baskets,
         "questions": len(questions),
     }
-    tell(f"{told}, struck: {struck}")
+    tell(
+        f"{len(history.items):,} interactions of {len(history):,} sessions and {history.items_count:,} items; the newest "
+        f"part asks {len(questions):,} questions; {LEFT_OUT[struck]}"
+    )
     known = cut.known if len(cut.known.items) else history
     return Choice(known, questions, struck, budget, seed, tell, manifest), told
 
