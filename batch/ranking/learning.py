@@ -71,8 +71,8 @@ def prepare(
         "questions": len(questions),
     }
     tell(
-        f"{len(history.items):,} interactions of {len(history):,} sessions and {history.items_count:,} items; the newest "
-        f"part asks {len(questions):,} questions; {LEFT_OUT[struck]}"
+        f"{len(history.items):,} interactions of {len(history):,} sessions and {history.items_count:,} items; "
+        f"the newest part asks {len(questions):,} questions; {LEFT_OUT[struck]}"
     )
     known = cut.known if len(cut.known.items) else history
     return Choice(known, questions, struck, budget, seed, tell, manifest), told
