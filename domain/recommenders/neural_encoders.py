@@ -124,9 +124,11 @@ class GruEncoder:
 
     def encode(self, clicks: Floats) -> Floats:
         """See `Encoder.encode`."""
-        states = np.zeros((len(clicks), self._shape.dimensions), np.float32)
-        for position in range(clicks.shape[1]):
-            states = self.step(states, clicks[:, position])
+        sessions, length, width = clicks.shape
+        given = (clicks.reshape(-1, width) @ self._input + self._input_bias).reshape(sessions, length, -1)
+        states = np.zeros((sessions, width), np.float32)
+        for position in range(length):
+            states = self._stepped(states, given[:, position])
         return self.read(states)
 
     def start(self) -> Floats:
@@ -135,8 +137,10 @@ class GruEncoder:
 
     def step(self, state: Floats, click: Floats) -> Floats:
         """See `Encoder.step`; takes [sessions, width] as well."""
+        return self._stepped(state, click @ self._input + self._input_bias)
+
+    def _stepped(self, state: Floats, given: Floats) -> Floats:
         width = self._shape.dimensions
-        given = click @ self._input + self._input_bias
         kept = state @ self._hidden + self._hidden_bias
         gates = _sigmoid(given[..., : 2 * width] + kept[..., : 2 * width])
         reset, update = gates[..., :width], gates[..., width:]
