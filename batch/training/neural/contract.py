@@ -47,6 +47,7 @@ class NeuralPolicy:
     warm_up_steps: int = 100
     final_learning_rate: float = 0.05  # share of `learning_rate` at the last step
     sessions_max: int = 0  # only the newest sessions are learnt from; 0 = all
+    steps_max: int = 0  # stop after so many batches, whatever the epochs plan: where a clock stopped; 0 = never
 
     seed: int = 0
     threads: int = 1
@@ -64,7 +65,7 @@ class NeuralPolicy:
             raise ValueError(
                 f"{self} has a temperature below {TEMPERATURE_MIN}, a rate not above 0, or a dropout outside 0 to 1"
             )
-        if min(self.negatives, self.sessions_max, self.recency_half_life_days) < 0:
+        if min(self.negatives, self.sessions_max, self.steps_max, self.recency_half_life_days) < 0:
             raise ValueError(f"{self} has a negative count or half-life")
         if self.negatives == 0 and self.loss != "cross-entropy":
             raise ValueError(f"the loss {self.loss} needs negatives")
@@ -88,7 +89,7 @@ class Trained:
     """A model with what its training cost and reached."""
 
     model: NeuralSessionModel
-    policy: NeuralPolicy  # as it was carried out: with the epochs and sessions that a budget chose
+    policy: NeuralPolicy  # as it was carried out: with the epochs, sessions and steps that a budget chose
     epochs_done: int  # with validation: up to the best one, which is the model
     seconds: float
     clicks_per_second: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Self
 
@@ -65,7 +65,7 @@ class Learner:
         self._table = table
         self._clicks = clicks  # [items], in the log
         self._generator = np.random.default_rng(policy.seed)
-        self._steps = 0
+        self.steps = 0
         self._optimiser = torch.optim.AdamW(
             network.parameters(), policy.learning_rate, BETAS, weight_decay=policy.weight_decay, foreach=True
         )
@@ -91,14 +91,15 @@ class Learner:
         clicks = torch.from_numpy(np.bincount(log.items, minlength=len(vectors)).astype(np.float64))
         return cls(policy, network_of(shape, policy.dropout), ItemTable(torch.from_numpy(vectors.copy())), clicks)
 
-    def epoch(self, pieces: Pieces, steps_planned: int) -> float:
-        """Learn from every piece once; the mean loss of a batch."""
+    def epoch(self, pieces: Pieces, steps_planned: int, is_over: Callable[[int], bool]) -> float:
+        """Learn from every piece once, or until `is_over` says so of the steps done; the mean loss of a batch."""
         self.network.train()
+        losses = []
         with products_in_bfloat16(wanted=self.policy.bfloat16):
-            losses = [
-                self._step(batch, self._learning_rate(steps_planned))
-                for batch in pieces.batches(self.policy.clicks_per_batch, self._generator)
-            ]
+            for batch in pieces.batches(self.policy.clicks_per_batch, self._generator):
+                if is_over(self.steps):
+                    break
+                losses.append(self._step(batch, self._learning_rate(steps_planned)))
         return float(np.mean(losses)) if losses else 0.0
 
     def probe(self, pieces: Pieces, batches: int) -> float:
@@ -122,9 +123,9 @@ class Learner:
 
     def _learning_rate(self, steps_planned: int) -> float:
         policy = self.policy
-        self._steps += 1
-        warm = min(1.0, self._steps / max(min(policy.warm_up_steps, steps_planned // 10), 1))
-        left = max(1 - self._steps / max(steps_planned, 1), 0.0)
+        self.steps += 1
+        warm = min(1.0, self.steps / max(min(policy.warm_up_steps, steps_planned // 10), 1))
+        left = max(1 - self.steps / max(steps_planned, 1), 0.0)
         return policy.learning_rate * warm * (policy.final_learning_rate + (1 - policy.final_learning_rate) * left)
 
     def _step(self, batch: Batch, learning_rate: float) -> float:

@@ -2,11 +2,13 @@
 
 With a validation the epoch of the best HR@20 + MRR@20 is kept, and training stops after `patience` epochs without a
 better one. `minutes_max` is turned into a number of epochs (or, below one epoch, of newest sessions) by timing a few
-batches before the training starts; the policy that comes back says what was chosen and trains the same model anywhere.
+batches before the training starts. When the machine gets slower than it was then, training stops in the middle of its
+plan. The policy that comes back says what was chosen, and where it stopped, and trains the same model anywhere.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -25,6 +27,8 @@ from domain.recommenders.session_log import SessionLog
 PROBED_BATCHES: Final = 12
 SESSIONS_SHARE_MIN: Final = 0.01
 """Of a log, whatever the budget: a model of next to nothing would help nobody."""
+STEPS_LEAST: Final = 20
+"""Done whatever the clock says."""
 Tell = Callable[[str], None]
 
 
@@ -87,7 +91,7 @@ def continue_on(
 
 def policy_to_continue(policy: NeuralPolicy, epochs: int = 2) -> NeuralPolicy:
     """How to go on after a training by `policy`: few epochs over all sessions, at a smaller rate."""
-    return replace(policy, epochs=epochs, learning_rate=policy.learning_rate / 3, sessions_max=0)
+    return replace(policy, epochs=epochs, learning_rate=policy.learning_rate / 3, sessions_max=0, steps_max=0)
 
 
 @dataclass(slots=True)
@@ -100,6 +104,8 @@ class _Training:
     validation: NextClicks | None
     tell: Tell
     began: float
+    until: float = field(default=math.inf)  # of `time.perf_counter`
+    stopped_at: int = field(default=0)  # steps after which the clock stopped the training
     best: tuple[int, NeuralSessionModel, dict[str, float]] | None = field(default=None)  # epoch, model, metrics
 
     def run(self, minutes_max: float | None) -> Trained:
@@ -108,17 +114,21 @@ class _Training:
             self.validation = sample(self.validation, self.policy.seed)
         if minutes_max is not None:
             self._fit_into(minutes_max * 60 - (time.perf_counter() - self.began))
+            self.until = self.began + minutes_max * 60
         policy = self.policy
         pieces = Pieces.cut(newest(self.log, policy.sessions_max), policy.clicks_max, policy.recency_half_life_days)
         learner = self.learner_of(policy)
         learning, epoch = 0.0, 0
-        while epoch < policy.epochs and not self._is_past_its_best(epoch):
+        planned = policy.epochs * pieces.batches_count(policy.clicks_per_batch)
+        while epoch < policy.epochs and not self._is_past_its_best(epoch) and not self._is_over(learner.steps):
             epoch += 1
             epoch_began = time.perf_counter()
-            loss = learner.epoch(pieces, policy.epochs * pieces.batches_count(policy.clicks_per_batch))
+            loss = learner.epoch(pieces, planned, self._is_over)
             learning += time.perf_counter() - epoch_began
             self._judge(learner, epoch, loss)
-        seconds, speed = time.perf_counter() - self.began, epoch * pieces.clicks / max(learning, 1e-9)
+        if self.stopped_at:
+            policy = replace(policy, steps_max=self.stopped_at)
+        seconds, speed = time.perf_counter() - self.began, learner.steps * policy.clicks_per_batch / max(learning, 1e-9)
         if self.best is None:
             return Trained(learner.model(), policy, epoch, seconds, speed)
         best_epoch, model, metrics = self.best
@@ -126,6 +136,14 @@ class _Training:
 
     def _is_past_its_best(self, epoch: int) -> bool:
         return self.best is not None and epoch - self.best[0] >= self.policy.patience
+
+    def _is_over(self, steps: int) -> bool:
+        """Whether the policy, or else the clock, stops after so many steps; what the clock did is remembered."""
+        if self.policy.steps_max:
+            return steps >= self.policy.steps_max
+        if steps >= STEPS_LEAST and time.perf_counter() > self.until:
+            self.stopped_at = self.stopped_at or steps
+        return bool(self.stopped_at)
 
     def _judge(self, learner: Learner, epoch: int, loss: float) -> None:
         told = f"epoch {epoch} of {self.policy.epochs}: loss {loss:.3f}, {time.perf_counter() - self.began:.0f} s"

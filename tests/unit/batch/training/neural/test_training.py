@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -65,6 +67,18 @@ def test_the_policy_that_a_budget_chose_trains_the_same_model_without_a_budget()
     assert within.epochs_done == within.policy.epochs == 3
     again = train(rings(300), ITEMS, within.policy)
     assert (within.model.vectors == again.model.vectors).all()
+
+
+def test_where_the_clock_stops_a_training_its_policy_stops_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: 0.0 if next(looks) < 60 else 1e9)
+    monkeypatch.setattr("batch.training.neural.train.time", clock)
+    stopped = train(rings(400), ITEMS, POLICY, minutes_max=5)
+    assert 20 <= stopped.policy.steps_max < 100
+    assert stopped.policy.epochs == POLICY.epochs
+    again = train(rings(400), ITEMS, stopped.policy)
+    assert again.epochs_done == stopped.epochs_done
+    assert (stopped.model.vectors == again.model.vectors).all()
 
 
 def test_a_budget_below_one_epoch_learns_from_the_newest_sessions() -> None:
