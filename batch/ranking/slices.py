@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -48,7 +48,22 @@ def validation_slice(history: History, share: float | None = None) -> Slice:
     most = SHARE_MOST_OF_BASKETS if has_baskets else SHARE_MOST
     share = share or float(np.clip(QUESTIONS_WANTED / max(len(history.items), 1), SHARE_LEAST, most))
     cut_at_ms = int(np.quantile(history.at_ms, 1 - share, method="higher")) if len(history.items) else 0
-    return Slice(_before(history, cut_at_ms), _after(history, cut_at_ms, has_baskets), cut_at_ms, has_baskets)
+    known = _before(history, cut_at_ms)
+    questions = _of_known_items(_after(history, cut_at_ms, has_baskets), known)
+    return Slice(known, questions, cut_at_ms, has_baskets)
+
+
+def _of_known_items(questions: Questions, known: History) -> Questions:
+    """The same questions without the items that were first seen after the cut, as queries are read.
+
+    Else an answer would often be an item of the session that no source knows, which never happens when it counts.
+    """
+    is_known = np.bincount(known.items, minlength=known.items_count) > 0
+    queries = questions.queries
+    kept = is_known[queries.items]
+    offsets = np.concatenate(([0], np.cumsum(kept)))[queries.offsets].astype(np.int64)
+    current = np.where(is_known[queries.current], queries.current, -1).astype(np.int32)
+    return replace(questions, queries=Queries(offsets, queries.items[kept], current))
 
 
 def _before(history: History, cut_at_ms: int) -> History:

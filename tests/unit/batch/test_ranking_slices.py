@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from batch.ranking.history import History, Questions
@@ -48,6 +50,23 @@ def test_what_is_asked_is_not_known_and_comes_later() -> None:
         assert session[: len(known)] == known
         assert session[len(known)] == cut.questions.first_relevant[number]
         assert queries.current[number] == known[-1]
+
+
+def test_items_that_only_came_after_the_cut_are_dropped_from_what_is_known_of_a_question() -> None:
+    rows = [(session, place + session % 7, session * 100 + place) for session in range(99) for place in range(3)]
+    newest = [(99, item, 9900 + place) for place, item in enumerate((0, 40, 2, 1, 41))]
+    questions = validation_slice(history(*rows, *newest), share=0.03).questions
+    assert set(questions.owners.tolist()) >= {99}
+    of_newest = np.flatnonzero(questions.owners == 99)
+    queries = questions.queries.part(of_newest)
+    assert [queries.items[start:end].tolist() for start, end in pairwise(queries.offsets)] == [
+        [0],
+        [0],
+        [0, 2],
+        [0, 2, 1],
+    ]
+    assert queries.current.tolist() == [0, -1, 2, 1]
+    assert questions.first_relevant[of_newest].tolist() == [40, 2, 1, 41]
 
 
 def test_long_histories_are_cut_in_time_and_go_on_after_it() -> None:
