@@ -17,6 +17,7 @@ class Budget:
     def __init__(self, minutes: float) -> None:
         self.total_s = minutes * 60 * SHARE_USABLE
         self.seconds: dict[str, float] = {}
+        self.reserved_s = 0.0  # for what must be done at the end, however long the rest takes
         self._started = time.perf_counter()
 
     @property
@@ -26,8 +27,8 @@ class Budget:
 
     @property
     def left_s(self) -> float:
-        """Seconds that may still be used; never below 0."""
-        return max(self.total_s - self.spent_s, 0.0)
+        """Seconds that may still be used and are not reserved; never below 0."""
+        return max(self.total_s - self.spent_s - self.reserved_s, 0.0)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

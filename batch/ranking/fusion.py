@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -10,9 +11,9 @@ import numpy as np
 
 from batch.ranking.history import Questions
 from batch.ranking.linear import fit_linear
-from batch.ranking.lineup import SHARE_REFIT, Choice
+from batch.ranking.lineup import Choice
 from batch.ranking.measures import by_question, measure, scores_of
-from batch.ranking.ranker import GROWTH, Examples, K, RankerPolicy, fit, judge_by_halves
+from batch.ranking.ranker import BOLD, GROWTH, Examples, K, RankerPolicy, best_policy, fit
 from batch.ranking.striking import AllowCurrent
 from domain.recommenders.lineup.candidates import Lineup
 from domain.recommenders.lineup.fusion import LINEAR, TREES, Fusion
@@ -25,6 +26,9 @@ PROBED: Final = 512
 ANSWER_TO_FEATURES: Final = 1.5
 LEARN_TO_FEATURES: Final = 3.0
 """How long answering a query, and learning from a question, take for each second that its features take."""
+SHARE_TO_LEARN: Final = 0.35
+"""Of what is left, apart from answering, for features and trees; the rest is for the trainings after the cut."""
+LINEAR_ON: Final = 4000
 QUESTIONS_FOR_TREES: Final = 300
 """Below so many questions with their answer among the candidates no trees are grown."""
 
@@ -36,13 +40,15 @@ class Learnt:
     fusion: Fusion
     trees: int = 0
     questions: int = 0  # how many were wanted to learn from
+    ranker: Mapping[str, Any] = field(default_factory=dict)  # what differs from the plain policy
     told: dict[str, Any] = field(default_factory=dict)
 
     @property
     def manifest(self) -> dict[str, Any]:
         """What was decided."""
         fusion = self.fusion
-        return {"by": fusion.by, "struck": fusion.struck, "trees": self.trees, "questions": self.questions}
+        grown = {"trees": self.trees, "questions": self.questions, "ranker": dict(self.ranker)}
+        return {"by": fusion.by, "struck": fusion.struck, **grown}
 
 
 def learn_fusion(lineup: Lineup, choice: Choice, allowed: AllowCurrent, queries_count: int) -> Learnt:
@@ -59,23 +65,24 @@ def learn_fusion(lineup: Lineup, choice: Choice, allowed: AllowCurrent, queries_
         "candidates": round(len(examples.items) / len(questions), 1),
         "reachable": round(float(examples.can_teach.mean()), 4),
     }
-    policy = RankerPolicy(seed=choice.seed)
+    with choice.budget.step("linear"):
+        linear = _linear(examples, choice)
     with choice.budget.step("ranker"):
-        linear = fit_linear(examples)
         if "fusion" in choice.manifest:
-            given = choice.manifest["fusion"]
-            by, struck, trees = str(given["by"]), cast(Struck, given["struck"]), int(given["trees"])
+            decided = _Decided.of(choice.manifest["fusion"])
         else:
-            by, struck, trees = _decide(lineup, choice, examples, linear, allowed, policy, told)
-        ensemble = fit(examples, policy, trees) if by == TREES else None
-    choice.tell(f"ranked by {by}, struck: {struck}: {told}")
-    return Learnt(Fusion(by, struck, ensemble, linear), trees if by == TREES else 0, wanted, told)
+            decided = _decide(lineup, examples, choice, linear, allowed, told)
+        policy = RankerPolicy(seed=choice.seed, **decided.ranker)
+        ensemble = fit(examples, policy, decided.trees) if decided.by == TREES else None
+    choice.tell(f"ranked by {decided.by}, struck: {decided.struck}: {told}")
+    fusion = Fusion(decided.by, decided.struck, ensemble, linear)
+    return Learnt(fusion, decided.trees if decided.by == TREES else 0, wanted, decided.ranker, told)
 
 
 def _affordable(lineup: Lineup, choice: Choice, queries_count: int) -> tuple[int, int]:
     """How many questions there is time to learn from, and the microseconds that the features of one take.
 
-    Half of the time that answering and the training after the cut leave; never fewer than trees need.
+    Never fewer than trees need.
     """
     if "fusion" in choice.manifest:
         return int(choice.manifest["fusion"]["questions"]), 0
@@ -84,9 +91,17 @@ def _affordable(lineup: Lineup, choice: Choice, queries_count: int) -> tuple[int
     began = time.perf_counter()
     lineup.table(queries.between(0, min(PROBED, len(queries))))
     each_s = (time.perf_counter() - began) / min(PROBED, len(queries))
-    left_s = choice.budget.left_s * (1 - SHARE_REFIT) - queries_count * each_s * ANSWER_TO_FEATURES
-    affordable = int(left_s / 2 / (each_s * LEARN_TO_FEATURES))
+    choice.budget.reserved_s = queries_count * each_s * ANSWER_TO_FEATURES
+    affordable = int(choice.budget.left_s * SHARE_TO_LEARN / (each_s * LEARN_TO_FEATURES))
     return int(np.clip(affordable, 4 * QUESTIONS_FOR_TREES, len(queries))), round(each_s * 1e6)
+
+
+def _linear(examples: Examples, choice: Choice) -> LinearFusion:
+    """From a part of the questions: a few weights need no more, and the grid is long."""
+    generator = np.random.default_rng(choice.seed)
+    wanted = np.zeros(len(examples.questions), bool)
+    wanted[generator.permutation(len(wanted))[:LINEAR_ON]] = True
+    return fit_linear(examples.only(wanted))
 
 
 def examples_of(lineup: Lineup, questions: Questions) -> Examples:
@@ -98,29 +113,43 @@ def examples_of(lineup: Lineup, questions: Questions) -> Examples:
     return Examples.of(tables, questions)
 
 
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    by: str
+    struck: Struck
+    trees: int
+    ranker: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> _Decided:
+        struck = cast(Struck, manifest["struck"])
+        return cls(str(manifest["by"]), struck, int(manifest["trees"]), manifest.get("ranker", {}))
+
+
 def _decide(
     lineup: Lineup,
-    choice: Choice,
     examples: Examples,
+    choice: Choice,
     linear: LinearFusion,
     allowed: AllowCurrent,
-    policy: RankerPolicy,
     told: dict[str, Any],
-) -> tuple[str, Struck, int]:
+) -> _Decided:
     """Which way is best on the questions, by trees that had not seen them; adds the figures to `told`."""
     questions = examples.questions
     answers = {each.name: lineup.top(each, questions.queries, K) for each in lineup.sources}
-    answers["linear"] = examples.ranked(linear.scores(examples.rows, examples.names))
-    trees = 0
+    answers[LINEAR] = examples.ranked(linear.scores(examples.rows, examples.names))
+    trees, ranker = 0, cast(Mapping[str, Any], {})
     if examples.can_teach.sum() >= QUESTIONS_FOR_TREES:
-        judged = judge_by_halves(examples, policy)
-        trees = round(judged.trees * GROWTH)
-        answers["trees"] = judged.ranked
-        told["by_trees"] = judged.by_trees
+        tried = [RankerPolicy(seed=choice.seed), RankerPolicy(seed=choice.seed, **BOLD)]
+        policy, judged = best_policy(examples, tried, choice.budget.left_s * SHARE_TO_LEARN)
+        trees, ranker = round(judged.trees * GROWTH), BOLD if policy == tried[1] else {}
+        answers[TREES] = judged.ranked
+        told |= {"by_trees": judged.by_trees, "ranker": ranker}
     figures = {name: measure(ranked, questions) for name, ranked in answers.items()}
     told |= {name: [round(value, 4) for value in measured] for name, measured in figures.items()}
     by = max(figures, key=lambda name: figures[name].score)
-    return by, struck_by_validation(answers[by], questions, choice.struck, lineup.items_count, allowed), trees
+    struck = struck_by_validation(answers[by], questions, choice.struck, lineup.items_count, allowed)
+    return _Decided(by, struck, trees, ranker)
 
 
 def struck_by_validation(answers: Ids, questions: Questions, struck: Struck, items_count: int, allowed: str) -> Struck:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,12 +12,13 @@ import numpy as np
 from batch.ranking.budget import Budget
 from batch.ranking.fusion import Learnt, learn_fusion
 from batch.ranking.history import History
-from batch.ranking.lineup import ENCODERS, Choice, Chosen, Manifest, Tell, choose, line_up
+from batch.ranking.lineup import ENCODERS, SERVED, Choice, Chosen, Manifest, Tell, choose, choose_trained, line_up
 from batch.ranking.slices import validation_slice
 from batch.ranking.striking import AllowCurrent, answerable, first_rule
 from domain.recommenders.lineup.candidates import Lineup
 from domain.recommenders.lineup.model import FusedModel
 from domain.recommenders.lineup.sources import CovisitationSource, KnnSource, NeuralSource
+from domain.recommenders.lineup.striking import Struck
 
 QUESTIONS_MAX: Final = 14_000
 LEFT_OUT: Final = {
@@ -32,19 +34,25 @@ class LearntLineup:
 
     chosen: list[Chosen]
     learnt: Learnt
+    struck: Struck  # what was no candidate; `learnt` may leave out more
     budget: Budget
 
     def rebuild(self, history: History) -> tuple[FusedModel, dict[str, Any]]:
-        """The same models of another history, of as many items, and the manifest by which they are built again."""
-        with self.budget.step("rebuild"):
-            rebuilt = {each.name: each.rebuild(history) for each in self.chosen}
-        parts = [source for source, _ in rebuilt.values()]
+        """The same models of another history as one, which has at most one encoder; see `rebuild_all`."""
+        lineup, manifest = self.rebuild_all(history)
+        parts = lineup.sources
         knn = next(source.knn for source in parts if isinstance(source, KnnSource))
         covisitation = next(source.model for source in parts if isinstance(source, CovisitationSource))
         neural = next((source.model for source in parts if isinstance(source, NeuralSource)), None)
+        return FusedModel(knn, covisitation, neural, history.facts, self.learnt.fusion), manifest
+
+    def rebuild_all(self, history: History) -> tuple[Lineup, dict[str, Any]]:
+        """The same models of another history, of as many items, and the manifest by which they are built again."""
+        with self.budget.step("rebuild"):
+            rebuilt = {each.name: each.rebuild(history) for each in self.chosen}
         manifest = {each.name: each.manifest | rebuilt[each.name][1] for each in self.chosen}
-        model = FusedModel(knn, covisitation, neural, history.facts, self.learnt.fusion)
-        return model, manifest | {"fusion": self.learnt.manifest}
+        lineup = Lineup([source for source, _ in rebuilt.values()], history.facts, self.struck)
+        return lineup, manifest | {"fusion": self.learnt.manifest}
 
     @property
     def told(self) -> dict[str, Any]:
@@ -78,20 +86,21 @@ def prepare(
     return Choice(known, questions, struck, budget, seed, tell, manifest), told
 
 
-def learn(choice: Choice, allowed: AllowCurrent, queries_count: int = 0) -> LearntLineup:
-    """Tune and train every model of the line-up before the cut, then learn to rank their candidates from the slice.
+def learn(choice: Choice, allowed: AllowCurrent, queries_count: int = 0, names: Sequence[str] = SERVED) -> LearntLineup:
+    """Tune and train the models of these names before the cut, then learn to rank their candidates from the slice.
 
     `queries_count` questions are to be answered afterwards within the same budget.
     """
-    chosen = _chosen_side_by_side(choice)
+    chosen = _chosen_side_by_side(choice, names)
     lineup = Lineup([each.source for each in chosen], choice.known.facts, choice.struck)
-    return LearntLineup(chosen, learn_fusion(lineup, choice, allowed, queries_count), choice.budget)
+    learnt = learn_fusion(lineup, choice, allowed, queries_count)
+    return LearntLineup(chosen, learnt, choice.struck, choice.budget)
 
 
-def _chosen_side_by_side(choice: Choice) -> list[Chosen]:
-    """All models of the line-up: what is trained on one core, while what is searched for has the other."""
-    names = line_up(choice.known)
+def _chosen_side_by_side(choice: Choice, names: Sequence[str]) -> list[Chosen]:
+    """All models: what is trained on one core, while what is searched for has the other."""
+    names = line_up(choice.known, names)
     with ThreadPoolExecutor(1) as beside:
-        trained = {name: beside.submit(choose, name, choice) for name in names if name in ENCODERS}
-        searched = {name: choose(name, choice) for name in names if name not in ENCODERS}
-        return [searched[name] if name in searched else trained[name].result() for name in names]
+        trained = beside.submit(choose_trained, [name for name in names if name in ENCODERS], choice)
+        searched = [choose(name, choice) for name in names if name not in ENCODERS]
+        return searched + trained.result()

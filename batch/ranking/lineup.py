@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
@@ -28,13 +28,18 @@ Manifest = Mapping[str, Any]
 
 ENCODERS: Final = {"gru4rec": "gru", "sasrec": "sasrec", "bert4rec": "bert4rec"}
 BASELINES: Final = ("popularity", "rules")
-AUTO: Final = ("vstan", "covisitation", "gru4rec")
+SERVED: Final = ("vstan", "covisitation", "gru4rec")
+AUTO: Final = (*SERVED, "sasrec")
+"""Of the encoders only the first is always trained, another one when the first took little of the time."""
 
 SHARE_KNN: Final = 0.08
 SHARE_COVISITATION: Final = 0.04
 SHARE_NEURAL: Final = 0.30
-SHARE_REFIT: Final = 0.4
-"""Of the whole time, for tuning and for the training before the cut; of what is left, for the training after it."""
+SHARE_MORE_NEURAL: Final = 0.22
+SHARE_REFIT: Final = 0.6
+"""Of the whole time, for tuning and for the trainings before the cut; of what is left, for each training after it."""
+MORE_TO_FIRST: Final = 2.5
+"""How much longer another encoder takes than the first one."""
 TUNING_S_MAX: Final = 150.0
 TUNED_ON: Final = 4_000
 LONG: Final = 20
@@ -75,10 +80,10 @@ class Choice:
         return len(self.questions) >= JUDGING_LEAST
 
 
-def line_up(known: History) -> tuple[str, ...]:
-    """The models of `auto`; what is trained is left out where there is next to nothing to learn from."""
+def line_up(known: History, names: Sequence[str]) -> tuple[str, ...]:
+    """Of these models those worth building: nothing is trained where there is next to nothing to learn from."""
     steps = len(known.items) - len(known)
-    return tuple(name for name in AUTO if name not in ENCODERS or steps >= STEPS_TO_TRAIN)
+    return tuple(name for name in names if name not in ENCODERS or steps >= STEPS_TO_TRAIN)
 
 
 def choose(name: str, choice: Choice) -> Chosen:
@@ -89,6 +94,20 @@ def choose(name: str, choice: Choice) -> Chosen:
         if name in ENCODERS:
             return _neural(name, choice)
         return _knn(choice) if name == "vstan" else _covisitation(choice)
+
+
+def choose_trained(names: Sequence[str], choice: Choice) -> list[Chosen]:
+    """Train the first of these encoders, and the others if there is time, or if a manifest says so."""
+    trained: list[Chosen] = []
+    for name in names:
+        if trained and not (name in choice.manifest if choice.manifest else _has_time_for_more(trained[0], choice)):
+            continue
+        trained.append(choose(name, choice))
+    return trained
+
+
+def _has_time_for_more(first: Chosen, choice: Choice) -> bool:
+    return float(first.told["seconds"]) * MORE_TO_FIRST <= choice.budget.total_s * SHARE_MORE_NEURAL
 
 
 def _baseline(name: str, choice: Choice) -> Chosen:
@@ -151,7 +170,8 @@ def _neural(name: str, choice: Choice) -> Chosen:
 
     given = choice.manifest.get(name)
     policy = NeuralPolicy(**given["policy"]) if given else _neural_policy(name, choice)
-    minutes = None if given else choice.budget.total_s * SHARE_NEURAL / 60
+    share = SHARE_NEURAL if name == next(each for each in AUTO if each in ENCODERS) else SHARE_MORE_NEURAL
+    minutes = None if given else choice.budget.total_s * share / 60
     validation = None
     if choice.can_judge:
         queries = choice.questions.queries
@@ -164,17 +184,23 @@ def _neural(name: str, choice: Choice) -> Chosen:
         left_s = choice.budget.left_s * SHARE_REFIT
         growth = len(history.items) / max(len(choice.known.items), 1)
         again = given if given and "refit" in given else None
-        is_anew = again["is_anew"] if again else done.seconds * growth <= left_s and not done.policy.sessions_max
+        is_cut = bool(done.policy.sessions_max or done.policy.steps_max)
+        is_anew = again["is_anew"] if again else done.seconds * growth <= left_s and not is_cut
+        minutes = None if again else max(left_s / 60, 0.05)
         if is_anew:
             anew = NeuralPolicy(**again["refit"]) if again else replace(done.policy, epochs=done.epochs_done)
-            refitted = train(history.log, history.items_count, anew, None, None, choice.tell)
+            refitted = train(history.log, history.items_count, anew, None, minutes, choice.tell)
         else:
             going_on = NeuralPolicy(**again["refit"]) if again else policy_to_continue(done.policy)
-            minutes = None if again else max(left_s / 60, 0.05)
             refitted = continue_on(done.model, history.log, going_on, None, minutes, choice.tell)
         return NeuralSource(refitted.model), {"refit": asdict(refitted.policy), "is_anew": is_anew}
 
-    told = {"epochs": done.epochs_done, "clicks_per_second": round(done.clicks_per_second), "metrics": done.metrics}
+    told = {
+        "epochs": done.epochs_done,
+        "seconds": round(done.seconds, 1),
+        "clicks_per_second": round(done.clicks_per_second),
+        "metrics": done.metrics,
+    }
     return Chosen(name, NeuralSource(done.model), build, {"policy": asdict(done.policy)}, told)
 
 

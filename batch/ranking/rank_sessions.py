@@ -19,7 +19,7 @@ from batch.ranking.budget import Budget, peak_memory_mb
 from batch.ranking.files import answers_of, read_queries, read_training, write_answers
 from batch.ranking.history import History
 from batch.ranking.learning import learn, prepare
-from batch.ranking.lineup import Choice, choose
+from batch.ranking.lineup import AUTO, Choice, choose
 from batch.ranking.measures import measure
 from batch.ranking.striking import AllowCurrent
 from domain.recommenders.lineup.queries import Ids, Queries
@@ -105,18 +105,17 @@ def _single(choice: Choice, history: History, queries: Queries, request: Request
 
 def _fused(choice: Choice, history: History, queries: Queries, request: Request) -> Answered:
     """The shipped line-up: sources, then what ranks their candidates best."""
-    learnt = learn(choice, request.allow_current, len(queries))
-    model, manifest = learnt.rebuild(history)
+    found = learn(choice, request.allow_current, len(queries), AUTO)
+    lineup, manifest = found.rebuild_all(history)
+    fusion = found.learnt.fusion
     began = time.perf_counter()
     with choice.budget.step("answer"):
         parts = [
-            model.fusion.answer(
-                model.lineup, queries.between(first, min(first + ANSWERED_AT_ONCE, len(queries))), request.k
-            )
+            fusion.answer(lineup, queries.between(first, min(first + ANSWERED_AT_ONCE, len(queries))), request.k)
             for first in range(0, len(queries), ANSWERED_AT_ONCE)
         ]
     seconds = time.perf_counter() - began
-    return Answered(np.concatenate(parts), model.fusion.struck, seconds, manifest, learnt.told)
+    return Answered(np.concatenate(parts), fusion.struck, seconds, manifest, found.told)
 
 
 def _filled(ranked: Ids, queries: Queries, history: History, struck: Struck, k: int) -> Ids:

@@ -6,8 +6,12 @@ for judging: the owners of questions are halved, and each half is judged by tree
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -26,6 +30,11 @@ if TYPE_CHECKING:
 
 K: Final = 21
 CHECKPOINTS: Final = (40, 70, 100, 150, 200, 300, 400)
+BOLD: Final[Mapping[str, Any]] = {"leaves": 31, "learning_rate": 0.06}
+"""For many questions; of few such trees learn too much by heart."""
+CHECKPOINTS_WITHOUT_GAIN: Final = 2
+TREES_AT_ONCE: Final = 10
+"""Between two looks at the clock."""
 GROWTH: Final = 1.3
 """All questions bear more trees than half of them do."""
 
@@ -36,8 +45,8 @@ Bools = npt.NDArray[np.bool_]
 class RankerPolicy:
     """Parameters of the trees."""
 
-    leaves: int = 31
-    learning_rate: float = 0.06
+    leaves: int = 15
+    learning_rate: float = 0.04
     rows_per_leaf_min: int = 50
     features_share: float = 0.5
     rows_share: float = 0.8
@@ -46,7 +55,7 @@ class RankerPolicy:
     bags: int = 1  # rankers of different seeds whose scores are added
     trees_max: int = 400
     seed: int = 1
-    threads: int = 2
+    threads: int = 1  # of each half and bag; these grow side by side
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +94,14 @@ class Examples:
         """[questions], whether what came next is among the candidates: of the others nothing can be learnt."""
         return np.add.reduceat(np.append(self.labels, 0), self.offsets[:-1]) * (np.diff(self.offsets) > 0) > 0
 
+    def only(self, questions: Bools) -> Examples:
+        """The examples of some of the questions."""
+        rows = np.repeat(questions, np.diff(self.offsets))
+        counts = np.diff(self.offsets)[questions]
+        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        part = self.questions.part(np.flatnonzero(questions))
+        return Examples(self.rows[rows], self.items[rows], self.labels[rows], offsets, self.names, part)
+
     def ranked(self, scores: Scores, k: int = K) -> Ids:
         """The best `k` candidates of each question by the scores of its rows, -1 where there are no more."""
         return best_of(self.offsets, self.items, scores, k)
@@ -98,40 +115,118 @@ class Judged:
     ranked: Ids  # [questions, K]
     by_trees: dict[int, float]
 
+    @property
+    def score(self) -> float:
+        """The mean `scores_of` of the answers."""
+        return self.by_trees[self.trees]
 
-def judge_by_halves(examples: Examples, policy: RankerPolicy) -> Judged:
-    """Fit on each half, judge on the other; raises `ValueError` when a half teaches nothing."""
+
+def best_policy(
+    examples: Examples, policies: Sequence[RankerPolicy], seconds_max: float = math.inf
+) -> tuple[RankerPolicy, Judged]:
+    """The policy whose trees answer the halves best; the first one is always tried, the others while there is time."""
+    until = time.perf_counter() + seconds_max
+    best = policies[0], judge_by_halves(examples, policies[0], seconds_max)
+    for policy in policies[1:]:
+        began = time.perf_counter()
+        if began > until - seconds_max / 2:
+            break
+        judged = judge_by_halves(examples, policy, until - began)
+        if judged.score > best[1].score:
+            best = policy, judged
+    return best
+
+
+def judge_by_halves(examples: Examples, policy: RankerPolicy, seconds_max: float = math.inf) -> Judged:
+    """Fit on each half, judge on the other, until more trees make it worse or the time is up.
+
+    `seconds_max` also has to hold what `fit` takes afterwards. Raises `ValueError` when a half teaches nothing.
+    """
+    until = time.perf_counter() + seconds_max / (1 + 2 * GROWTH)
     owners = np.unique(examples.questions.owners)
-    half = np.random.default_rng(policy.seed).permutation(owners)[: len(owners) // 2]
-    is_first = np.isin(examples.questions.owners, half)
-    checkpoints = [count for count in CHECKPOINTS if count <= policy.trees_max] or [policy.trees_max]
-    row_is_first = np.repeat(is_first, np.diff(examples.offsets))
-    scores = {count: np.zeros(len(examples.items)) for count in checkpoints}
-    for learns, asked in ((is_first, ~row_is_first), (~is_first, row_is_first)):
-        booster = _fit(examples, learns, policy, max(checkpoints), policy.seed)
-        total, done = np.zeros(int(asked.sum())), 0
-        rows = examples.rows[asked]
-        trees = booster.dump_model()["tree_info"]
-        for count in checkpoints:
-            part = TreeEnsemble.of(examples.names, trees[done:count])
-            total = total + np.concatenate(in_slices(part.scores, rows))
-            scores[count][asked], done = total, count
-    means = {
-        count: float(scores_of(by_question(examples.ranked(scores[count]), examples.questions)).mean())
-        for count in checkpoints
-    }
-    best = max(checkpoints, key=lambda count: (round(means[count], 4), -count))
-    return Judged(best, examples.ranked(scores[best]), {count: round(mean, 4) for count, mean in means.items()})
+    first = np.random.default_rng(policy.seed).permutation(owners)[: len(owners) // 2]
+    is_first = np.isin(examples.questions.owners, first)
+    halves = [_Half.of(examples, is_first, policy), _Half.of(examples, ~is_first, policy)]
+    best, means = Judged(0, np.empty((0, K), np.int32), {}), {}
+    for count in [count for count in CHECKPOINTS if count <= policy.trees_max] or [policy.trees_max]:
+        grown = _grow_together(halves, count, until, has_enough=bool(means))
+        if grown < count and means:
+            break
+        scores = np.zeros(len(examples.items))
+        for half in halves:
+            scores[half.asked] = half.scores(examples.names)
+        ranked = examples.ranked(scores)
+        means[grown] = round(float(scores_of(by_question(ranked, examples.questions)).mean()), 4)
+        if means[grown] > max([mean for trees, mean in means.items() if trees != grown], default=-1.0):
+            best = Judged(grown, ranked, means)
+        if grown < count or len([trees for trees in means if trees > best.trees]) >= CHECKPOINTS_WITHOUT_GAIN:
+            break
+    return best
+
+
+@dataclass(slots=True, eq=False)
+class _Half:
+    """Trees grown on one half of the questions, and what they say of the rows of the other."""
+
+    booster: lgb.Booster
+    asked: Bools  # [rows of all questions]
+    rows: npt.NDArray[np.float32]  # of those asked
+    total: Scores  # of those asked, by the trees counted so far
+    counted: int = 0
+
+    @classmethod
+    def of(cls, examples: Examples, learns: Bools, policy: RankerPolicy) -> _Half:
+        asked = np.repeat(~learns, np.diff(examples.offsets))
+        booster = _booster(examples, learns, policy, policy.seed)
+        return cls(booster, asked, examples.rows[asked], np.zeros(int(asked.sum())))
+
+    def scores(self, names: tuple[str, ...]) -> Scores:
+        """By all trees grown so far."""
+        grown = self.booster.dump_model(start_iteration=self.counted)["tree_info"]
+        self.total = self.total + np.concatenate(in_slices(TreeEnsemble.of(names, grown).scores, self.rows))
+        self.counted += len(grown)
+        return self.total
+
+
+def _grow_together(halves: Sequence[_Half], count: int, until: float, *, has_enough: bool) -> int:
+    """Grow each half to `count` trees; fewer when the time is up. Returns how many there are."""
+    grown = halves[0].booster.current_iteration()
+    while grown < count and (time.perf_counter() < until or not (has_enough or grown)):
+        some = min(TREES_AT_ONCE, count - grown)
+        _side_by_side([half.booster for half in halves], some)
+        grown += some
+    return grown
+
+
+def _side_by_side(boosters: Sequence[lgb.Booster], trees: int) -> None:
+    """Grow each by so many trees, on a thread of its own: threads that share a tree wait for each other too often."""
+    with ThreadPoolExecutor(len(boosters)) as pool:
+        list(pool.map(partial(_grow, trees=trees), boosters))
+
+
+def _grow(booster: lgb.Booster, trees: int) -> None:
+    _silence_this_thread()
+    for _ in range(trees):
+        booster.update()
+
+
+def _silence_this_thread() -> None:
+    """LightGBM keeps by thread how much it tells; making any set of rows tells it."""
+    import lightgbm as lgb
+
+    lgb.Dataset(np.zeros((1, 1)), params={"verbose": -1}).construct()
 
 
 def fit(examples: Examples, policy: RankerPolicy, trees: int) -> TreeEnsemble:
     """Trees of all questions, as arrays: `bags` rankers of as many trees each, one after another."""
     everyone = np.ones(len(examples.questions), bool)
-    boosters = [_fit(examples, everyone, policy, trees, policy.seed + bag) for bag in range(policy.bags)]
+    boosters = [_booster(examples, everyone, policy, policy.seed + bag) for bag in range(policy.bags)]
+    _side_by_side(boosters, trees)
     return TreeEnsemble.of(examples.names, [tree for each in boosters for tree in each.dump_model()["tree_info"]])
 
 
-def _fit(examples: Examples, learns: Bools, policy: RankerPolicy, trees: int, seed: int) -> lgb.Booster:
+def _booster(examples: Examples, learns: Bools, policy: RankerPolicy, seed: int) -> lgb.Booster:
+    """A booster without trees yet."""
     import lightgbm as lgb
 
     chosen = learns & examples.can_teach
@@ -146,7 +241,7 @@ def _fit(examples: Examples, learns: Bools, policy: RankerPolicy, trees: int, se
         params={"max_bin": policy.bins, "verbose": -1, "num_threads": policy.threads},
         free_raw_data=True,
     )
-    return lgb.train(_parameters(policy, seed), rows, num_boost_round=trees)
+    return lgb.Booster(_parameters(policy, seed), rows)
 
 
 def _parameters(policy: RankerPolicy, seed: int) -> dict[str, Any]:

@@ -35,11 +35,19 @@ def coordinate_search(
     seconds_max: float,
     generator: np.random.Generator,
 ) -> Found[P]:
-    """From the best of `starts` to the best policy found; the order of parameters is drawn anew each round."""
+    """From the best of `starts` to the best policy found; the order of parameters is drawn anew each round.
+
+    The first start is always tried, whatever the time.
+    """
     until = time.perf_counter() + seconds_max
-    scores = [score_of(start) for start in starts]
-    best_score, best = max(zip(scores, range(len(starts)), strict=True), key=lambda pair: (pair[0], -pair[1]))
-    policy, trials = starts[best], len(starts)
+    policy, best_score, trials = starts[0], score_of(starts[0]), 1
+    for start in starts[1:]:
+        if time.perf_counter() > until:
+            return Found(policy, best_score, trials, is_complete=False)
+        score = score_of(start)
+        trials += 1
+        if score > best_score:
+            policy, best_score = start, score
     for _ in range(PATIENCE_ROUNDS):
         improved = False
         for name in generator.permutation(sorted(grid)).tolist():

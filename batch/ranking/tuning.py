@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -47,6 +50,9 @@ P = TypeVar("P", SessionKnnPolicy, CovisitationPolicy)
 
 POSTINGS_MAX: Final = 100_000
 """Of one query: a policy that looks at more is too slow to serve."""
+TRIALS_WANTED: Final = 40
+PROBED: Final = 256
+QUESTIONS_LEAST: Final = 500
 WHOLE_NUMBERS: Final = ("sessions_per_item_max", "neighbours_max", "query_items_max", "steps_max")
 
 
@@ -57,20 +63,21 @@ def tune_knn(
     indices: dict[int, SessionIndex] = {}
     log = known.log
 
-    def score_of(policy: SessionKnnPolicy) -> float:
+    def score_of(policy: SessionKnnPolicy, asked: Questions | None = None) -> float:
         if policy.query_items_max * policy.sessions_per_item_max > POSTINGS_MAX:
             return -np.inf
         if policy.sessions_per_item_max not in indices:
             indices.clear()
             indices[policy.sessions_per_item_max] = SessionIndex.build(log, known.items_count, policy)
         index = indices[policy.sessions_per_item_max]
-        return _score(KnnSource(SessionKnn(index, policy)), questions, struck, known.items_count)
+        return _score(KnnSource(SessionKnn(index, policy)), asked or questions, struck, known.items_count)
 
     span = known.span_days
     starts = [
         replace(policy, session_items_max=500, recency_decay_days=span * share)
         for policy, share in ((SessionKnnPolicy(), 1.0), (LONG_HISTORIES, 300.0), (SessionKnnPolicy(), 0.1))
     ]
+    questions = _affordable(partial(score_of, starts[0]), questions, seconds_max, generator)
     grid = {**KNN_GRID, "recency_decay_days": tuple(span * share for share in SPAN_SHARES)}
     return coordinate_search(starts, grid, _changed, score_of, seconds_max=seconds_max, generator=generator)
 
@@ -81,20 +88,34 @@ def tune_covisitation(
     """The co-visitation policy of the highest score; rows are built anew only when their shape changes."""
     rows: dict[tuple[float, ...], Covisitation] = {}
 
-    def score_of(policy: CovisitationPolicy) -> float:
+    def score_of(policy: CovisitationPolicy, asked: Questions | None = None) -> float:
         shape = (policy.steps_max, policy.step_decay, policy.recency_decay_days, policy.neighbours_max)
         if shape not in rows:
             rows.clear()
             rows[shape] = build_covisitation(known, policy)
-        return _score(CovisitationSource(Covisitation(rows[shape].rows, policy)), questions, struck, known.items_count)
+        source = CovisitationSource(Covisitation(rows[shape].rows, policy))
+        return _score(source, asked or questions, struck, known.items_count)
 
     span = known.span_days
     starts = [
         CovisitationPolicy(recency_decay_days=span),
         CovisitationPolicy(steps_max=30, step_decay=4.0, recency_decay_days=300 * span, query_decay_positions=4.0),
     ]
+    questions = _affordable(partial(score_of, starts[0]), questions, seconds_max, generator)
     grid = {**COVISITATION_GRID, "recency_decay_days": tuple(span * share for share in SPAN_SHARES)}
     return coordinate_search(starts, grid, _changed, score_of, seconds_max=seconds_max, generator=generator)
+
+
+def _affordable(
+    ask: Callable[[Questions], float], questions: Questions, seconds_max: float, generator: np.random.Generator
+) -> Questions:
+    """As many of the questions as let there be `TRIALS_WANTED` trials, by the time that a few of them take."""
+    few = questions.sample(PROBED, generator)
+    ask(few)  # compiles and builds
+    began = time.perf_counter()
+    ask(few)
+    each_s = (time.perf_counter() - began) / max(len(few), 1)
+    return questions.sample(max(int(seconds_max / TRIALS_WANTED / max(each_s, 1e-9)), QUESTIONS_LEAST), generator)
 
 
 def build_covisitation(history: History, policy: CovisitationPolicy) -> Covisitation:

@@ -10,7 +10,7 @@ import pytest
 from batch.ranking.history import Questions
 from batch.ranking.linear import fit_linear
 from batch.ranking.measures import measure
-from batch.ranking.ranker import Examples, RankerPolicy, fit, judge_by_halves
+from batch.ranking.ranker import Examples, RankerPolicy, best_policy, fit, judge_by_halves
 from batch.ranking.search import coordinate_search
 from domain.recommenders.lineup.candidates import Table
 from domain.recommenders.lineup.fusion import best_of
@@ -46,11 +46,11 @@ def test_the_search_goes_from_the_best_start_to_the_top_of_the_grid() -> None:
     assert found.score == height(found.policy)
 
 
-def test_without_time_the_best_start_is_kept() -> None:
+def test_without_time_the_first_start_is_kept() -> None:
     generator = np.random.default_rng(1)
     found = coordinate_search([Point(), Point(2.0)], {"x": (5.0,)}, moved, height, seconds_max=0, generator=generator)
-    assert found.policy == Point(2.0)
-    assert found.trials == 2
+    assert found.policy == Point()
+    assert found.trials == 1
     assert not found.is_complete
 
 
@@ -108,6 +108,28 @@ def test_trees_of_one_half_answer_the_other_better_than_the_sum() -> None:
         measure(judged.ranked, whole.questions).reciprocal_rank > measure(linear, whole.questions).reciprocal_rank + 0.1
     )
     assert judged.trees == 40
+
+
+def test_without_time_only_the_first_trees_are_grown() -> None:
+    judged = judge_by_halves(examples(100), POLICY, seconds_max=0)
+    assert judged.trees == 10
+    assert list(judged.by_trees) == [10]
+
+
+def test_of_two_policies_the_one_that_answers_better_is_taken_and_without_time_the_first() -> None:
+    whole = examples(200)
+    poor = replace(POLICY, trees_max=1)
+    assert best_policy(whole, [poor, POLICY])[0] == POLICY
+    assert best_policy(whole, [POLICY, poor])[0] == POLICY
+    assert best_policy(whole, [poor, POLICY], seconds_max=0)[0] == poor
+
+
+def test_some_of_the_questions_keep_their_rows() -> None:
+    whole = examples(10)
+    some = whole.only(np.arange(10) % 3 == 1)
+    assert len(some.questions) == 3
+    assert some.can_teach.all()
+    assert (some.rows[:CANDIDATES] == whole.rows[CANDIDATES : 2 * CANDIDATES]).all()
 
 
 def test_the_same_seed_grows_the_same_trees_and_bags_add_up() -> None:
