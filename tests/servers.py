@@ -1,5 +1,7 @@
 """Real servers for tests, as a pytest plugin: one of each kind a pytest session, started when a test first asks.
 
+They end by a kill, as nobody needs what they would put in order: a stop takes Cassandra and Kafka seconds.
+
 A test asks for the servers that it needs (`kafka`, `redis_server`, `cassandra`) and for `settings`, which point at
 them and isolate it: a topic prefix, a keyspace, a Feast project, free ports and a state folder of its own.
 Only pytest is imported on top, because the unit tests also run where `infra` is not importable.
@@ -35,7 +37,7 @@ def kafka(instance: Settings) -> Iterator[KafkaSettings]:
         server.wait_ready()
         yield instance.kafka
     finally:
-        server.stop()
+        server.kill()
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +50,7 @@ def redis_server(instance: Settings) -> Iterator[RedisSettings]:
         server.wait_ready()
         yield instance.redis
     finally:
-        server.stop()
+        server.kill()
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +63,7 @@ def cassandra(instance: Settings) -> Iterator[CassandraSettings]:
         server.wait_ready()
         yield instance.cassandra
     finally:
-        server.stop()
+        server.kill()
 
 
 @pytest.fixture
