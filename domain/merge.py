@@ -5,7 +5,7 @@ It is correct at every instant of a publish, because the cutoff travels with the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from typing import Any, Final
 
@@ -85,8 +85,12 @@ def _origin_cells(prefix: str, row: Row) -> dict[str, Any]:
     return {f"{prefix}_{name}": value for (name, _), value in zip(PROVENANCE_COLUMNS, origin_values(row), strict=True)}
 
 
-def merge_cells(entity: Entity, history: Cells | None, recent: Cells | None) -> dict[str, Any]:
-    """The cells of `visitor_profile` or `item_stats`.
+def merge_cells(
+    entity: Entity, history: Cells | None, recent: Cells | None, only: Collection[str] | None = None
+) -> dict[str, Any]:
+    """The cells of `visitor_profile` or `item_stats`; with `only`, of these features and none that follow from others.
+
+    A row costs what its features cost, so a reader of many rows names those that it needs; their values are the same.
 
     `as_of_ms` is the newest instant that either row knows of; `covered_to_ms` is the batch row's cutoff (0 without
     one). `history_gap` is 1 when the stream has let go of buckets that the batch row does not cover: such a row is
@@ -104,6 +108,8 @@ def merge_cells(entity: Entity, history: Cells | None, recent: Cells | None) -> 
         "incomplete": incomplete_features(entity, _generation(history, recent, newer)),
     }
     for feature in features_of(entity):
+        if only is not None and feature.name not in only:
+            continue
         total = _total(feature, history)
         columns = [_cell(recent, name, ()) for name in feature.state_names]
         if all(columns):  # a row from before the feature has none
@@ -111,6 +117,8 @@ def merge_cells(entity: Entity, history: Cells | None, recent: Cells | None) -> 
                 state = feature.aggregate.unpack_state([column[index] for column in columns])
                 total = feature.aggregate.extend(total, state, start_ms)
         merged.update(zip(feature.value_names, feature.aggregate.finish(total, as_of_ms), strict=True))
+    if only is not None:
+        return merged
     for counted in batch_only_of(entity):
         merged.update({count: _cell(history, f"history_{count}", 0) for count in counted.counts})
     for derived in derived_of(entity):

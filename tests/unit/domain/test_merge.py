@@ -59,3 +59,15 @@ def test_a_batch_that_is_too_old_for_the_stream_is_a_history_gap() -> None:
     recent = stream_of(LOG, policies)
     assert merge_cells("visitor", batch_of(LOG, START_MS + 2 * MINUTE, policies), recent)["history_gap"] == 1
     assert merge_cells("visitor", batch_of(LOG, START_MS + 3 * MINUTE, policies), recent)["history_gap"] == 0
+
+
+def test_features_that_are_merged_alone_have_the_values_that_they_have_among_all() -> None:
+    for history in (None, batch_of(LOG, START_MS + 2 * MINUTE)):
+        whole = merge_cells("visitor", history, stream_of(LOG))
+        for feature in features_of("visitor"):
+            alone = merge_cells("visitor", history, stream_of(LOG), {feature.name})
+            assert alone.items() <= whole.items()
+            assert set(feature.value_names) < alone.keys()
+            assert len(alone) == len(feature.value_names) + len(
+                ("as_of_ms", "covered_to_ms", "history_gap", "incomplete")
+            )
