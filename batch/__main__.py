@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.experiments.command import add_arguments as add_experiments_arguments
 from batch.lake.commands import add_arguments as add_lake_arguments
 from infra import logs, metrics
 from infra.exits import run_command
@@ -147,6 +148,14 @@ def models(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
+def experiments(settings: Settings, options: argparse.Namespace) -> int:
+    """Tell what came of the experiments."""
+    from batch.experiments.command import run
+
+    print(run(settings, options), flush=True)
+    return 0
+
+
 def training_set(settings: Settings, options: argparse.Namespace) -> int:
     """Write interactions with what was known before each."""
     from batch.training.point_in_time_command import Wanted, write  # brings Spark
@@ -180,6 +189,7 @@ def parser() -> argparse.ArgumentParser:
     importing.add_argument("--max-rejected-share", type=float, default=0.01, metavar="SHARE", help="(0.01)")
     add_lake_arguments(commands.add_parser("lake", help="look at the lake, and keep it"))
     commands.add_parser("daily", add_help=False, help="recompute and publish all up to the newest closed bucket")
+    add_experiments_arguments(commands.add_parser("experiments", help="what came of the experiments"))
     _add_models(commands.add_parser("models", help="list, show, promote and roll back the models"))
     commands.add_parser("schedule", help="run `daily` at its time of day (FIRTH_SCHEDULE__*), until stopped")
     comparing = commands.add_parser("parity", help="compare what the stores say with a recomputation from the log")
@@ -266,6 +276,7 @@ def _pair(text: str) -> tuple[str, str]:
 COMMANDS: Final[Mapping[str, Command]] = {
     "archive": archive,
     "evaluate": evaluate,
+    "experiments": experiments,
     "import": import_history,
     "lake": lake,
     "models": models,

@@ -4,6 +4,7 @@ One row is one record of the topic that passed `domain.impressions.screen_impres
 them, of which `domain.impressions` counts the first.
 - (`partition`, `offset`) is the row's identity, `received_at_ms` Kafka's LogAppendTime.
 - `items` are in shown order, `propensities` aligned with them; everything else is as in `schemas.events`.
+- `assigned` is null in rows from before experiments.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -21,7 +23,11 @@ from domain.facts import Stamp
 from domain.impressions import ImpressionRecord, screen_impression
 from domain.policies import AdmissionPolicy
 from schemas import topics
-from schemas.events import ImpressionEvent
+from schemas.events import AssignedArm, ImpressionEvent
+
+ASSIGNED: Final = pa.struct(
+    [pa.field("experiment", pa.string()), pa.field("arm", pa.string()), pa.field("propensity", pa.float64())]
+)
 
 SCHEMA: Final = pa.schema(
     [
@@ -36,11 +42,13 @@ SCHEMA: Final = pa.schema(
         pa.field("model_version", pa.string(), nullable=False),
         pa.field("degraded", pa.list_(pa.string()), nullable=False),
         pa.field("schema_version", pa.int32(), nullable=False),
+        pa.field("assigned", pa.list_(ASSIGNED)),
     ]
 )
 
 _FIELDS: Final = tuple(SCHEMA.names[len(STAMP_FIELDS) :])
 _TUPLES: Final = ("items", "propensities", "degraded")
+_PLAIN: Final = tuple(name for name in _FIELDS if name != "assigned")
 
 
 def to_records(rows: pa.Table | pa.RecordBatch) -> list[ImpressionRecord]:
@@ -68,12 +76,15 @@ def _screen(key: str, raw: bytes, stamp: Stamp, _: AdmissionPolicy) -> Impressio
 
 
 def _to_columns(records: Sequence[ImpressionRecord]) -> dict[str, Sequence[Any]]:
-    return columns_of([record.event for record in records], _FIELDS)
+    events = [record.event for record in records]
+    assigned = [[msgspec.structs.asdict(arm) for arm in event.assigned] for event in events]
+    return columns_of(events, _PLAIN) | {"assigned": assigned}
 
 
 def _to_record(row: dict[str, Any]) -> ImpressionRecord:
-    cells: dict[str, Any] = {name: tuple(row[name]) if name in _TUPLES else row[name] for name in _FIELDS}
-    return ImpressionRecord(ImpressionEvent(**cells), stamp_of(row))
+    cells: dict[str, Any] = {name: tuple(row[name]) if name in _TUPLES else row[name] for name in _PLAIN}
+    assigned = tuple(AssignedArm(**arm) for arm in row["assigned"] or ())
+    return ImpressionRecord(ImpressionEvent(assigned=assigned, **cells), stamp_of(row))
 
 
 IMPRESSIONS: Final = Layout(topics.IMPRESSIONS, lambda settings: settings.impressions_dir, SCHEMA, _screen, _to_columns)

@@ -22,7 +22,7 @@ from domain.impressions import ImpressionRecord
 from domain.policies import BucketPolicy, Policies
 from infra.settings import PROJECT_ROOT, BatchSettings, KafkaSettings, Settings
 from schemas.errors import DependencyError
-from schemas.events import ImpressionEvent, InteractionContext, encode
+from schemas.events import AssignedArm, ImpressionEvent, InteractionContext, encode
 from tests.builders import START_MS, impression, record, stamp
 from tests.unit.batch.topic_in_memory import Clock, TopicInMemory
 
@@ -60,6 +60,7 @@ def test_a_row_is_the_impression_that_it_was_made_of(tmp_path: Path) -> None:
         propensities=(1.0, 0.25),
         model_version="2025-06-15",
         degraded=("stale_model",),
+        assigned=(AssignedArm(experiment="weights", arm="control", propensity=0.5),),
     )
     empty = impression("s2", items=())
     archive(tmp_path, topic(full, empty))
@@ -117,6 +118,23 @@ def test_a_lake_of_an_older_version_gets_the_new_columns_once_and_keeps_its_rows
     two_at_once[1].refresh()
     found = sorted(to_interactions(two_at_once[1].read()), key=lambda one: one.stamp.offset)
     assert found == [record("old"), new]
+
+
+def test_impressions_from_before_experiments_have_none(tmp_path: Path) -> None:
+    fields = [field for field in IMPRESSIONS.schema if field.name != "assigned"]
+    table = DeltaTable.create(
+        tmp_path,
+        schema=pa.schema(fields),
+        partition_by=[PARTITION_COLUMN],
+        configuration={PERIOD_PROPERTY: str(PERIOD_MS)},
+        raise_if_key_not_exists=False,
+    )
+    old, new = (ImpressionRecord(impression(f"s{number}"), stamp(offset=number)) for number in range(2))
+    rows = IMPRESSIONS.to_rows([old], POLICIES.bucket).select([one.name for one in fields])
+    Lake(table, tmp_path, pa.schema(fields)).append([rows], {})
+    lake = Lake.open(tmp_path, POLICIES.bucket, IMPRESSIONS)
+    lake.append([IMPRESSIONS.to_rows([new], POLICIES.bucket)], {})
+    assert sorted(to_records(lake.read()), key=lambda one: one.stamp.offset) == [old, new]
 
 
 def test_a_process_that_has_read_the_lake_ends_well(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What came of the experiments: impressions joined with what followed them. Imports `batch.lake`, `domain`, `infra`."""
