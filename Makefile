@@ -86,6 +86,10 @@ bench-batch: setup ## the daily batch by size of the log: time, memory, shuffles
 bench-freshness: setup ## from a click to the slate that knows it, under load; ARGS="--overload" sends too much as well
 	@$(BENCH) -u -m tests.benchmark.bench_freshness $(ARGS)
 
+.PHONY: bench-serving
+bench-serving: setup ## the server under a fixed and rising rates, with a model of 100,000 items; ARGS="--rate 20 --steps 0"
+	@$(BENCH) -u -m tests.benchmark.bench_serving $(ARGS)
+
 .PHONY: bench-quality
 bench-quality: setup ## ranking quality of every model on the logs in DATA, with baselines (docs/quality.md)
 	@$(BENCH) -u -m tests.benchmark.bench_quality $(if $(DATA),--data $(DATA)) $(ARGS)
