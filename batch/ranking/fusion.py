@@ -26,7 +26,7 @@ PROBED: Final = 512
 ANSWER_TO_FEATURES: Final = 1.5
 LEARN_TO_FEATURES: Final = 3.0
 """How long answering a query, and learning from a question, take for each second that its features take."""
-SHARE_TO_LEARN: Final = 0.35
+SHARE_TO_LEARN: Final = 0.45
 """Of what is left, apart from answering, for features and trees; the rest is for the trainings after the cut."""
 LINEAR_ON: Final = 4000
 QUESTIONS_FOR_TREES: Final = 300

@@ -147,7 +147,8 @@ def judge_by_halves(examples: Examples, policy: RankerPolicy, seconds_max: float
     first = np.random.default_rng(policy.seed).permutation(owners)[: len(owners) // 2]
     is_first = np.isin(examples.questions.owners, first)
     halves = [_Half.of(examples, is_first, policy), _Half.of(examples, ~is_first, policy)]
-    best, means = Judged(0, np.empty((0, K), np.int32), {}), {}
+    means: dict[int, float] = {}
+    best = Judged(0, np.empty((0, K), np.int32), means)
     for count in [count for count in CHECKPOINTS if count <= policy.trees_max] or [policy.trees_max]:
         grown = _grow_together(halves, count, until, has_enough=bool(means))
         if grown < count and means:
