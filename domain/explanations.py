@@ -20,9 +20,11 @@ class Stage(StrEnum):
 
 STAGES: Final[Mapping[Removal, Stage]] = {
     Removal.EXCLUDED: Stage.FILTER,
+    Removal.SHOWN_BEFORE: Stage.FILTER,
     Removal.SEEN: Stage.FILTER,
     Removal.DELETED: Stage.FILTER,
     Removal.FILTERED: Stage.FILTER,
+    Removal.RULE: Stage.FILTER,
     Removal.CATEGORY_CAP: Stage.COMPOSE,
     Removal.BELOW_THE_CUT: Stage.COMPOSE,
 }
@@ -30,9 +32,11 @@ STAGES: Final[Mapping[Removal, Stage]] = {
 
 WORDS: Final[Mapping[Removal, str]] = {
     Removal.EXCLUDED: "the caller excludes it",
+    Removal.SHOWN_BEFORE: "an earlier page has shown it",
     Removal.SEEN: "the visitor has acted on it, or it stands there already",
     Removal.DELETED: "the catalogue says that it is gone",
     Removal.FILTERED: "it does not fulfil the caller's filter",
+    Removal.RULE: "a rule of the shop hides it",
     Removal.CATEGORY_CAP: "its category stands in the slate as often as it may",
     Removal.BELOW_THE_CUT: "others score higher and fill the slate",
 }

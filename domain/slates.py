@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -12,6 +12,7 @@ from domain.experiments.assigned import UNTREATED, Treatment
 from domain.filters import Filter
 from domain.merge import Cells
 from domain.policies import BucketPolicy, SessionPolicy
+from domain.rules import NO_RULES, RulesInForce
 
 UNWELCOME_KINDS: Final = frozenset({"dislike", "hide"})
 """Interactions that say "not this": the item counts as seen, and nothing is derived from it."""
@@ -24,6 +25,7 @@ class Source(StrEnum):
     SIMILAR = "similar"
     TRENDING = "trending"
     POPULAR = "popular"
+    PINNED = "pinned"  # by a rule, when nobody else proposed it
 
 
 SOURCE_WEIGHTS: Final[Mapping[Source, float]] = {
@@ -31,6 +33,7 @@ SOURCE_WEIGHTS: Final[Mapping[Source, float]] = {
     Source.SIMILAR: 0.1,
     Source.TRENDING: 0.02,
     Source.POPULAR: 0.01,
+    Source.PINNED: 0.0,
 }
 """The neighbours of the session decide; the others order what these do not know, and fill the rest of the slate."""
 
@@ -63,9 +66,11 @@ class Removal(StrEnum):
     """Why a candidate was left out."""
 
     EXCLUDED = "excluded"
+    SHOWN_BEFORE = "shown_before"
     SEEN = "seen"
     DELETED = "deleted"
     FILTERED = "filtered"
+    RULE = "rule"
     CATEGORY_CAP = "category_cap"
     BELOW_THE_CUT = "below_the_cut"
 
@@ -112,15 +117,17 @@ class Query:
     """What we are asked; `visitor`, `treatment` and `degraded` are filled in on the way.
 
     `sources` are those that may propose. `at_hand` are items that stand where the slate will stand, `clicks` acts of
-    the session, oldest first, that the stream may not have told yet.
+    the session, oldest first, that the stream may not have told yet. `shown_before` are checksums (`domain.cursors`).
     """
 
     visitor_id: str
     count: int
     asked_at_ms: int
     exclude: frozenset[str] = frozenset()
+    shown_before: frozenset[int] = frozenset()
     category_cap: int | None = None
     filter: Filter | None = None
+    rules: RulesInForce = NO_RULES
     placement: Placement = Placement.HOME
     sources: frozenset[Source] = frozenset(Source)
     at_hand: tuple[str, ...] = ()
@@ -133,19 +140,24 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An item that may be shown. `score` is comparable within one source, and over all of them once fused."""
+    """An item that may be shown. `score` is comparable within one source, and over all of them once fused.
+
+    `rule` is the rule of the shop that moved it, if one did.
+    """
 
     item_id: str
     source: Source
     score: float
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A candidate that is not shown, and why."""
+    """A candidate that is not shown, and why; `rule` is the rule that hides it, if one does."""
 
     candidate: Candidate
     why: Removal
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,13 +241,17 @@ def fuse(candidates: Iterable[Candidate], weights: Mapping[Source, float] = SOUR
 def choose(query: Query, ranked: Sequence[Candidate], categories_of: Callable[[str], Sequence[str]]) -> Filtered:
     """The best `count` candidates of which no category stands more often than the query's cap.
 
-    An item of several categories counts in each of them; one without any is never capped.
+    An item of several categories counts in each of them; one without any is never capped. Pinned items come to their
+    places whatever their scores; they count for the cap and are not held by it.
     """
+    pins = {item_id: pin for item_id, pin in query.rules.pins.items() if pin.position < query.count}
+    pinned = sorted((each for each in ranked if each.item_id in pins), key=lambda each: pins[each.item_id])
+    removed = [Removed(each, Removal.BELOW_THE_CUT) for each in pinned[query.count :]]
+    pinned = [replace(each, rule=pins[each.item_id].rule_id) for each in pinned[: query.count]]
     chosen: list[Candidate] = []
-    removed: list[Removed] = []
-    taken: defaultdict[str, int] = defaultdict(int)
-    for candidate in ranked:
-        if len(chosen) == query.count:
+    taken = Counter(category for each in pinned for category in categories_of(each.item_id))
+    for candidate in [each for each in ranked if each.item_id not in pins] if pins else ranked:
+        if len(chosen) + len(pinned) == query.count:
             removed.append(Removed(candidate, Removal.BELOW_THE_CUT))
             continue
         if query.category_cap is not None:
@@ -243,35 +259,13 @@ def choose(query: Query, ranked: Sequence[Candidate], categories_of: Callable[[s
             if any(taken[category] >= query.category_cap for category in categories):
                 removed.append(Removed(candidate, Removal.CATEGORY_CAP))
                 continue
-            for category in categories:
-                taken[category] += 1
+            taken.update(categories)
         chosen.append(candidate)
+    place = -1
+    for each in pinned:
+        place = max(place + 1, pins[each.item_id].position)
+        chosen.insert(place, each)
     return Filtered(tuple(chosen), tuple(removed))
-
-
-_DEEDS: Final[Mapping[str, str]] = {
-    "view": "because you looked at {title}",
-    "click": "because you looked at {title}",
-    "play": "because you watched {title}",
-    "cart": "because you put {title} into the cart",
-    "purchase": "because you bought {title}",
-    "rating": "because you rated {title}",
-    "like": "because you liked {title}",
-}
-
-
-def reason_of(shown: Shown, title_of: Callable[[str], str]) -> str:
-    """Why the item is there, in words."""
-    if shown.because is not None:
-        template = _DEEDS.get(shown.because.kind, "because of {title}")
-        return template.format(title=title_of(shown.because.item_id) or shown.because.item_id)
-    match shown.candidate.source:
-        case Source.SESSION_KNN | Source.SIMILAR:
-            return "goes with what you did"
-        case Source.TRENDING:
-            return "trending now"
-        case Source.POPULAR:
-            return "popular with everybody"
 
 
 def _acts(items: Sequence[str], kinds: Sequence[str], at_ms: Sequence[int]) -> tuple[Act, ...]:

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from domain.slates import Degradation, Source
 from schemas.errors import Reason
-from schemas.topics import IMPRESSIONS, INTERACTIONS, ITEM_STATES, ITEMS
+from schemas.topics import IMPRESSIONS, INTERACTIONS, ITEM_STATES, ITEMS, RULES
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -41,7 +41,7 @@ STATUSES: Final = ("2xx", "4xx", "5xx")
 STAGES: Final = ("hydrate", "retrieve", "filter", "score", "compose")
 VERDICTS: Final = ("accepted", "rejected", "unconfirmed")
 SPEED_VIEWS: Final = ("visitor_session", "visitor_recent", "item_trend")
-FOLLOWED: Final = (ITEMS.name, ITEM_STATES.name)
+FOLLOWED: Final = (ITEMS.name, RULES.name, ITEM_STATES.name)
 ARCHIVED: Final = (INTERACTIONS.name, IMPRESSIONS.name)
 BATCH_VIEWS: Final = ("visitor_history", "item_profile")
 DAILY_STEPS: Final = (

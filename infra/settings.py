@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.placements import Placements
@@ -84,7 +84,10 @@ class FlinkSettings(Piece):
 
 
 class ServingSettings(Piece):
-    """The HTTP server, and what holds for a slate by where it is shown."""
+    """The HTTP server, and what holds for a slate by where it is shown.
+
+    Rules of the shop are read and changed with the admin key; without one nobody does.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8_080, ge=1, le=65_535)
@@ -94,6 +97,7 @@ class ServingSettings(Piece):
     events_in_flight_max: int = Field(default=20_000, ge=1)
     publish_deadline_ms: int = Field(default=5_000, ge=1)
     placements: Placements = Placements()
+    admin_key: SecretStr | None = Field(default=None, min_length=16, max_length=256)
 
 
 class FeastSettings(Piece):

@@ -48,6 +48,7 @@ INTERACTIONS: Final = Topic(
 """Kept for (kept + dedup + 2) buckets of a day, so that the stream can always be rebuilt from it."""
 
 ITEMS: Final = Topic("items", "item_id", 2, "compact", None, "gateway", "serving")
+RULES: Final = Topic("rules", "rule_id", 1, "compact", None, "gateway", "serving")
 IMPRESSIONS: Final = Topic("impressions", "visitor_id", 4, "delete", 11 * DAY_MS, "serving", "archiver")
 VISITOR_STATES: Final = Topic(
     "visitor-states", "visitor_id", 4, "compact", None, "speed job", "feature writer", STATE_BYTES_MAX
@@ -61,4 +62,4 @@ DEAD_LETTERS: Final = Topic(
 REDRIVEN: Final = Topic("redriven", "partition:offset", 1, "compact", None, "operator", "operator")
 """Which dead letters were sent again, so that none is sent twice. Compacted, so that no mark goes before its letter."""
 
-ALL_TOPICS: Final = (INTERACTIONS, ITEMS, IMPRESSIONS, VISITOR_STATES, ITEM_STATES, DEAD_LETTERS, REDRIVEN)
+ALL_TOPICS: Final = (INTERACTIONS, ITEMS, RULES, IMPRESSIONS, VISITOR_STATES, ITEM_STATES, DEAD_LETTERS, REDRIVEN)

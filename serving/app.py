@@ -18,7 +18,7 @@ from domain.slates import Query
 from infra import logs, metrics
 from infra.settings import Settings, load_settings
 from schemas.errors import ConsistencyError, PlatformError
-from schemas.topics import ITEM_STATES, ITEMS
+from schemas.topics import ITEM_STATES, ITEMS, RULES
 from serving.adapters.artifact_model import ArtifactWatcher
 from serving.adapters.cassandra_history import CassandraHistory
 from serving.adapters.catalogue import Catalogue
@@ -29,6 +29,7 @@ from serving.adapters.history_cache import HistoryCache
 from serving.adapters.impressions import ImpressionLog
 from serving.adapters.publisher import Publisher
 from serving.adapters.redis_features import RedisFeatures
+from serving.adapters.rule_book import FollowedRules, RuleDesk
 from serving.adapters.stream_pulse import StreamPulse
 from serving.adapters.trends import ItemTrends
 from serving.api.application import build
@@ -41,6 +42,7 @@ from serving.pipeline.hydrate import Hydrate
 from serving.pipeline.pipeline import Pipeline, Stages
 from serving.pipeline.rank import Rank
 from serving.pipeline.retrieve import Model, Retrieve
+from serving.pipeline.rules import Boosted, Govern
 from serving.pipeline.treat import Treat, score
 from serving.pipeline.trending import Trending
 
@@ -66,10 +68,12 @@ class Server:
         self.history = CassandraHistory(settings.cassandra, settings.feast.project)
         self.history_cache = HistoryCache(self.history, serving.history_cache_rows_max, serving.hydrate_deadline_ms)
         self.catalogue = Catalogue()
+        self.rules = FollowedRules()
         self.pulse = StreamPulse(now_ms)
         self.trends = ItemTrends(now_ms, self.pulse.note_written)
         self.followers = {
             "catalogue": TopicFollower(settings.kafka, ITEMS, self.catalogue.take),
+            "rules": TopicFollower(settings.kafka, RULES, self.rules.take),
             "trends": TopicFollower(settings.kafka, ITEM_STATES, self.trends.take, self.trends.refresh),
         }
         self.publisher = Publisher(settings.kafka, serving.events_in_flight_max, serving.publish_deadline_ms)
@@ -106,6 +110,9 @@ class Server:
                 now_ms,
                 self.pulse.note_accepted,
             ),
+            rules=self.rules.book,
+            rule_desk=RuleDesk(self.publisher, self.rules, settings.kafka.topic_prefix, now_ms),
+            admin_key=key.get_secret_value() if (key := settings.serving.admin_key) else None,
             note_impression=self.impressions.note,
             readiness=self.readiness,
             session_policy=settings.policies.session,
@@ -154,10 +161,11 @@ class Server:
             hydrate=hydrate,
             retrieve=Retrieve(self._model_for, self.trends),
             filter=Filter(self._model_for, self.catalogue.item),
-            score=score,
+            score=Boosted(score, self.catalogue.item),
             compose=Compose(self._model_for, self.catalogue.categories, lambda: uuid4().hex),
             footing=self.footing.rungs,
             treat=Treat(self.experiments.assign),
+            govern=Govern(self.rules.book),
         )
         timers = {
             stage: metrics.SERVING_STAGE_SECONDS.labels(stage)

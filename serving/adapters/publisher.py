@@ -32,11 +32,11 @@ log = logging.getLogger(__name__)
 
 
 class Record(NamedTuple):
-    """What is to be published; `event_id` is empty for what is no interaction."""
+    """What is to be published; `event_id` is empty for what is no interaction, `value` None for a deletion."""
 
     topic: str
     key: str
-    value: bytes
+    value: bytes | None
     event_id: str = ""
 
 

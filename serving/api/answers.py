@@ -7,8 +7,10 @@ from time import perf_counter
 from typing import Final
 
 from domain import slates
+from domain.cursors import cursor_after
 from domain.explanations import WORDS, Explained
-from domain.slates import Act, Candidate, Shown, reason_of
+from domain.reasons import reason_of
+from domain.slates import Act, Candidate, Shown
 from serving.adapters.catalogue import Catalogue
 from serving.adapters.impressions import arms_of
 from serving.api import contract
@@ -24,7 +26,9 @@ def slate_answer(slate: slates.Slate, catalogue: Catalogue, explain: bool, start
     removed = None
     if explain:
         removed = tuple(
-            contract.RemovedItem(item_id=each.candidate.item_id, source=each.candidate.source, why=each.why)
+            contract.RemovedItem(
+                item_id=each.candidate.item_id, source=each.candidate.source, why=each.why, rule=each.rule or None
+            )
             for each in slate.removed[:REMOVED_SHOWN_MAX]
         )
     return contract.Slate(
@@ -38,6 +42,7 @@ def slate_answer(slate: slates.Slate, catalogue: Catalogue, explain: bool, start
         experiments=arms_of(slate),
         degraded=slate.query.degraded,
         took_ms=round((perf_counter() - started) * 1000, 3),
+        next_cursor=_next_cursor(slate),
         removed=removed,
     )
 
@@ -79,6 +84,7 @@ def explanation_answer(slate: slates.Slate, item_id: str, fate: Explained, servi
         source=candidate.source if candidate else None,
         score=round(candidate.score, 6) if candidate else None,
         why=removed.why if removed else None,
+        rule=(removed.rule if removed else candidate.rule if candidate else "") or None,
         because=because_answer(shown.because if shown else None, catalogue),
         model_version=slate.model_version,
         degraded=slate.query.degraded,
@@ -106,6 +112,7 @@ def item_answer(shown: Shown, catalogue: Catalogue) -> contract.SlateItem:
         source=candidate.source,
         reason=reason_of(shown, catalogue.title),
         because=because_answer(shown.because, catalogue),
+        rule=candidate.rule or None,
         propensity=shown.propensity,
     )
 
@@ -130,3 +137,9 @@ def _ranked_answer(place: Ranked, catalogue: Catalogue) -> contract.RankedItem:
 
 def _session(visitor: slates.Visitor) -> contract.SessionSummary:
     return contract.SessionSummary(items=tuple(act.item_id for act in visitor.session), length=visitor.session_length)
+
+
+def _next_cursor(slate: slates.Slate) -> str | None:
+    if len(slate.shown) < slate.query.count:
+        return None
+    return cursor_after(slate.query.shown_before, (shown.candidate.item_id for shown in slate.shown))

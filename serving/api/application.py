@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra import metrics
-from serving.api import documents, errors, ingestion, lookups, operations, ranking, slates
+from serving.api import documents, errors, ingestion, lookups, operations, ranking, rules, slates
 from serving.api.services import Services
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "page"
@@ -38,7 +38,7 @@ def build(services: Services, lifespan: Lifespan | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for routes in (slates, ranking, ingestion, lookups, operations):
+    for routes in (slates, ranking, rules, ingestion, lookups, operations):
         app.include_router(routes.router(services))
     errors.install(app)
     documents.install(app)

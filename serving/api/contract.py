@@ -7,11 +7,13 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from domain.cursors import CURSOR_MAX
 from domain.explanations import Stage
 from domain.filters.lexer import TEXT_MAX
 from domain.placements import COUNT_MAX
 from domain.slates import Degradation, Placement, Removal, Source
 from schemas.events import AssignedArm, Identifier, Instant, ItemEvent, Kind
+from schemas.rules import RuleEvent, RuleId, RuleTerms
 from serving.adapters.gateway import Verdict
 from serving.pipeline.rank import RankedBy
 
@@ -46,7 +48,8 @@ class RecommendationsRequest(_Shape, frozen=True, kw_only=True, forbid_unknown_f
 
     `placement` decides which sources are asked, and `count` and `category_cap` unless they are given. `context_items`
     stand there already: the item of an item page (needed there), the items of a cart (what the visitor put there in
-    this session unless given). With `personalise` false nothing that is known of the visitor is used.
+    this session unless given). `cursor` is `next_cursor` of the page before: no page repeats an item of another. With
+    `personalise` false nothing that is known of the visitor is used.
     """
 
     visitor_id: Identifier
@@ -56,6 +59,7 @@ class RecommendationsRequest(_Shape, frozen=True, kw_only=True, forbid_unknown_f
     clicks: Annotated[tuple[Click, ...], Meta(max_length=CLICKS_MAX)] = ()
     filter: FilterText | None = None
     exclude: Annotated[tuple[Identifier, ...], Meta(max_length=1_000)] = ()
+    cursor: Annotated[str, Meta(min_length=1, max_length=CURSOR_MAX)] | None = None
     category_cap: Count | None = None
     explain: bool = False
     personalise: bool = True
@@ -82,7 +86,9 @@ class Because(_Shape, frozen=True, kw_only=True):
 
 
 class SlateItem(_Shape, frozen=True, kw_only=True):
-    """One place of a slate. `propensity` is below 1 where an experiment draws the item by lot."""
+    """One place of a slate. `rule` is the rule of the shop that moved the item, null when none did; `propensity` is
+    below 1 where an experiment draws the item by lot.
+    """
 
     item_id: str
     title: str
@@ -91,15 +97,17 @@ class SlateItem(_Shape, frozen=True, kw_only=True):
     source: Source
     reason: str
     because: Because | None = None
+    rule: str | None = None
     propensity: float = 1.0
 
 
 class RemovedItem(_Shape, frozen=True, kw_only=True):
-    """A candidate that is not shown, and why."""
+    """A candidate that is not shown, and why; `rule` is the rule of the shop that hides it."""
 
     item_id: str
     source: Source
     why: Removal
+    rule: str | None = None
 
 
 class SessionSummary(_Shape, frozen=True, kw_only=True):
@@ -114,7 +122,8 @@ class Slate(_Shape, frozen=True, kw_only=True):
 
     `features_as_of_ms` is the newest fact that the answer knows of the visitor, `covered_to_ms` the cutoff of the batch
     layer. `experiments` are those that the visitor is in, `degraded` names what the answer had to do without. `removed`
-    is null unless `explain` was asked for.
+    is null unless `explain` was asked for, `next_cursor` where no page follows: fewer items were left than asked for,
+    or 1,000 have been shown.
     """
 
     slate_id: str
@@ -127,6 +136,7 @@ class Slate(_Shape, frozen=True, kw_only=True):
     experiments: tuple[AssignedArm, ...]
     degraded: tuple[Degradation, ...]
     took_ms: float
+    next_cursor: str | None = None
     removed: tuple[RemovedItem, ...] | None = None
 
 
@@ -173,9 +183,38 @@ class Explanation(_Shape, frozen=True, kw_only=True):
     source: Source | None
     score: float | None
     why: Removal | None
+    rule: str | None
     because: Because | None
     model_version: str
     degraded: tuple[Degradation, ...]
+
+
+class Rules(_Shape, frozen=True, kw_only=True):
+    """The answer to `GET /v1/rules`."""
+
+    rules: tuple[RuleEvent, ...]
+    rules_max: int
+
+
+class PreviewRequest(_Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rule to try on the slate of a query; in the place of the stored one of the same name, if there is one."""
+
+    rule: RuleTerms
+    query: RecommendationsRequest
+    rule_id: RuleId = "preview"
+
+
+class Preview(_Shape, frozen=True, kw_only=True):
+    """The answer to `POST /v1/rules/preview`: the slate without and with the rule, and which candidates it hides.
+
+    `holds_now` is false where the rule would change nothing yet: other placements, another time, not enabled.
+    """
+
+    replaces_version: int | None
+    holds_now: bool
+    before: tuple[SlateItem, ...]
+    after: tuple[SlateItem, ...]
+    hidden: tuple[str, ...]
 
 
 class ItemList(_Shape, frozen=True, kw_only=True):

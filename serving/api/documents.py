@@ -9,7 +9,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from schemas.events import InteractionEvent, ItemEvent
+from schemas.rules import RuleEvent, RuleTerms
 from serving.api import contract
+from serving.api.examples import EXAMPLES
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 DOCUMENTED: Final = (
@@ -20,6 +22,11 @@ DOCUMENTED: Final = (
     contract.RankRequest,
     contract.RankedItems,
     contract.Explanation,
+    RuleTerms,
+    RuleEvent,
+    contract.Rules,
+    contract.PreviewRequest,
+    contract.Preview,
     contract.ItemList,
     contract.FoundItems,
     contract.Verdicts,
@@ -30,9 +37,11 @@ DOCUMENTED: Final = (
 )
 
 
-def answers(shape: type, *problems: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route: its shape, and problem details with these statuses."""
-    described: dict[int | str, dict[str, Any]] = {200: _content(_to(shape), "application/json", "OK")}
+def answers(shape: type | None, *problems: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route: its shape, None for an empty 204, and problem details with these statuses."""
+    described: dict[int | str, dict[str, Any]] = {}
+    if shape is not None:
+        described[200] = _content(_to(shape), "application/json", "OK")
     for status in problems:
         described[status] = _content(_to(contract.Problem), "application/problem+json", _TITLES[status])
     return described
@@ -58,6 +67,8 @@ def install(app: FastAPI) -> None:
         if app.openapi_schema is None:
             made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             _, components = msgspec.json.schema_components(DOCUMENTED, ref_template=_REFERENCE)
+            for name, example in EXAMPLES.items():
+                components[name]["examples"] = [example]
             made.setdefault("components", {}).setdefault("schemas", {}).update(components)
             app.openapi_schema = made
         return app.openapi_schema
@@ -65,7 +76,15 @@ def install(app: FastAPI) -> None:
     app.openapi = document  # type: ignore[method-assign]
 
 
-_TITLES: Final = {404: "Unknown", 413: "Too large", 422: "Breaks the contract", 503: "Try again later"}
+_TITLES: Final = {
+    401: "The key is missing or wrong",
+    403: "The server has no key for this",
+    404: "Unknown",
+    409: "Not as the request expects",
+    413: "Too large",
+    422: "Breaks the contract",
+    503: "Try again later",
+}
 
 
 def _to(shape: type) -> dict[str, Any]:

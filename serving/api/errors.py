@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from domain.filters import FilterError
+from domain.rules import RuleError
 from schemas.errors import (
     ConfigurationError,
     ConsistencyError,
@@ -21,6 +22,7 @@ from schemas.errors import (
     RejectedEvent,
 )
 from serving.adapters.gateway import Taken
+from serving.adapters.rule_book import RuleConflict
 from serving.api.contract import Problem
 
 RETRY_AFTER_S: Final = 1
@@ -42,7 +44,28 @@ class InvalidField(ContractError):
         self.problem = problem if isinstance(problem, str) else problem.problem
         self.remedy = remedy if isinstance(problem, str) else problem.remedy
         self.position = None if isinstance(problem, str) else problem.position
-        super().__init__(f"{field}: {self.problem}; {self.remedy}")
+        super().__init__(f"{field}: {self.problem}{'; ' if self.remedy else ''}{self.remedy}")
+
+
+class Unauthorised(ContractError):
+    """The request does not carry the key that the route asks for."""
+
+    def __init__(self) -> None:
+        super().__init__("send the admin key: `Authorization: Bearer KEY`")
+
+
+class Forbidden(ContractError):
+    """Nobody may use the route, because the server has no key to ask for."""
+
+    def __init__(self) -> None:
+        super().__init__("this server has no admin key: set FIRTH_SERVING__ADMIN_KEY to at least 16 characters")
+
+
+class UnknownRule(ContractError):
+    """There is no rule of this name."""
+
+    def __init__(self, rule_id: str) -> None:
+        super().__init__(f"no rule {rule_id!r}: GET /v1/rules lists them")
 
 
 class UnknownItem(ContractError):
@@ -73,6 +96,11 @@ class Meaning:
 MEANINGS: Final[dict[type[PlatformError], Meaning]] = {
     BodyTooLarge: Meaning(413, "The request is too large", "too-large"),
     InvalidField: Meaning(422, "The request breaks the contract", "contract"),
+    RuleError: Meaning(422, "The request breaks the contract", "contract"),
+    RuleConflict: Meaning(409, "The rules are not as the request expects", "conflict"),
+    Unauthorised: Meaning(401, "The key is missing or wrong", "unauthorised"),
+    Forbidden: Meaning(403, "The server has no key for this", "forbidden"),
+    UnknownRule: Meaning(404, "The rule is unknown", "unknown-rule"),
     UnknownItem: Meaning(404, "The item is unknown", "unknown-item"),
     ContractError: Meaning(422, "The request breaks the contract", "contract"),
     DependencyError: Meaning(503, "Something that this needs is away", "dependency"),
@@ -96,7 +124,7 @@ def problem_of(error: PlatformError) -> Problem:
             return Problem(
                 type=kind, title=title, status=status, detail=error.detail, field=error.field, reason=str(error.reason)
             )
-        case InvalidField():
+        case InvalidField() | RuleError():
             return Problem(
                 type=kind,
                 title=title,
@@ -155,7 +183,7 @@ async def _unexpected(request: Request, error: Any) -> Response:
 
 
 def _answer(problem: Problem) -> Response:
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 503 else {}
+    headers = {503: {"Retry-After": str(RETRY_AFTER_S)}, 401: {"WWW-Authenticate": "Bearer"}}.get(problem.status, {})
     return Response(
         msgspec.json.encode(problem), problem.status, headers=headers, media_type="application/problem+json"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from domain import slates
+from domain.cursors import CursorError, shown_before
 from domain.filters import Filter, FilterError
 from domain.placements import Placements
 from domain.slates import Act, Placement
@@ -16,7 +17,7 @@ def query_of(body: contract.RecommendationsRequest, placements: Placements, now_
     """The query for a slate, with the placement's policy where the caller says nothing.
 
     Raises:
-        InvalidField: the filter is none, or an item page is asked for without its item.
+        InvalidField: the filter or the cursor is none, or an item page is asked for without its item.
     """
     if body.placement is Placement.ITEM and not body.context_items:
         raise InvalidField("context_items", "an item page has an item", 'send "context_items": ["its item_id"]')
@@ -26,6 +27,7 @@ def query_of(body: contract.RecommendationsRequest, placements: Placements, now_
         count=body.count or policy.count,
         asked_at_ms=now_ms,
         exclude=frozenset(body.exclude),
+        shown_before=_shown_before(body.cursor),
         category_cap=body.category_cap or policy.category_cap,
         filter=filter_of(body.filter),
         placement=body.placement,
@@ -34,6 +36,15 @@ def query_of(body: contract.RecommendationsRequest, placements: Placements, now_
         clicks=acts_of(body.clicks, now_ms),
         personalise=body.personalise,
     )
+
+
+def _shown_before(cursor: str | None) -> frozenset[int]:
+    if cursor is None:
+        return frozenset()
+    try:
+        return shown_before(cursor)
+    except CursorError as error:
+        raise InvalidField("cursor", str(error)) from error
 
 
 def acts_of(clicks: tuple[contract.Click, ...], now_ms: int) -> tuple[Act, ...]:

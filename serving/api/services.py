@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from domain.placements import Placements
 from domain.policies import SessionPolicy
+from domain.rules import RuleBook
 from domain.slates import Slate
 from serving.adapters.catalogue import Catalogue
 from serving.adapters.gateway import Gateway
+from serving.adapters.rule_book import RuleDesk
 from serving.api.contract import Readiness
 from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate
@@ -31,6 +33,9 @@ class Services:
     trending: Trending
     catalogue: Catalogue
     gateway: Gateway
+    rules: Callable[[], RuleBook]
+    rule_desk: RuleDesk
+    admin_key: str | None
     note_impression: Callable[[Slate], None]
     readiness: Callable[[], Readiness]
     session_policy: SessionPolicy

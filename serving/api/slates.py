@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from domain import slates
 from domain.placements import COUNT_MAX
-from domain.slates import Candidate, Source
+from domain.slates import Candidate, Placement, Source
+from domain.unwanted import remove_unwanted
 from infra import metrics
 from schemas.events import IDENTIFIER_MAX
 from serving.api import contract
@@ -26,6 +27,9 @@ Count = Annotated[int, Query(ge=1, le=COUNT_MAX)]
 ItemId = Annotated[str, Path(min_length=1, max_length=IDENTIFIER_MAX)]
 Window = Annotated[TrendWindow, Query()]
 Category = Annotated[str | None, Query(min_length=1, max_length=64)]
+
+SPARE: Final = 50
+"""Similar items beyond the count, in the place of those that must not be shown."""
 
 _REQUESTS = msgspec.json.Decoder(contract.RecommendationsRequest)
 
@@ -51,20 +55,24 @@ def router(services: Services) -> APIRouter:
     @routes.get("/v1/similar/{item_id}", responses=answers(contract.ItemList, 404, 422))
     async def similar(item_id: ItemId, count: Count = 20) -> Response:
         """What goes with one item; for an item that the model does not know yet, what is trending and popular."""
-        model = services.model_of()
-        near = model.similar(item_id, count) if model else []
+        model, rules = services.model_of(), services.rules().in_force(Placement.ITEM, services.now_ms())
+        near = model.similar(item_id, count + SPARE) if model else []
         if not near and services.catalogue.item(item_id) is None and (model is None or not model.knows(item_id)):
             raise UnknownItem(item_id)
         found = [Candidate(near_id, Source.SIMILAR, score) for near_id, score in near] or list(
             services.trending(TrendWindow.NOW, None, count + 1)
         )
-        kept = [each for each in found if each.item_id != item_id and not services.catalogue.is_deleted(each.item_id)]
+        nobodys = slates.Query(
+            visitor_id="", count=count, asked_at_ms=0, exclude=frozenset({item_id}), rules=rules, personalise=False
+        )
+        kept = remove_unwanted(nobodys, found, services.catalogue.item).kept
         return answer(list_answer(kept[:count], services))
 
     @routes.get("/v1/trending", responses=answers(contract.ItemList, 422))
     async def trending(window: Window = TrendWindow.NOW, category: Category = None, count: Count = 20) -> Response:
         """What is above its usual level now, or acted on most in the last `day` or `week`; then what is popular."""
-        return answer(list_answer(services.trending(window, category, count), services))
+        rules = services.rules().in_force(Placement.HOME, services.now_ms())
+        return answer(list_answer(services.trending(window, category, count, rules), services))
 
     return routes
 

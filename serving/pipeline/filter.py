@@ -25,13 +25,15 @@ class Filter:
     def __call__(self, query: Query, candidates: tuple[Candidate, ...]) -> Filtered:
         """What is kept, in order, and what is removed.
 
-        Sources propose without regard to the caller's filter; where it leaves less than a slate, popular items that
-        pass it make up for that.
+        Sources propose without regard to filters and pages; where a filter, a rule or earlier pages leave less than a
+        slate, popular items that pass make up for that. Items that a rule pins are among the candidates whether a
+        source proposed them or not.
         """
+        candidates = (*candidates, *_pinned(query, candidates))
         filtered = remove_unwanted(query, candidates, self._item_of)
         kept = {candidate.item_id for candidate in filtered.kept}
         missing = query.count - len(kept)
-        if missing <= 0 or query.filter is None or Source.POPULAR not in query.sources:
+        if missing <= 0 or not _is_narrowed(query) or Source.POPULAR not in query.sources:
             return filtered
         return replace(filtered, kept=(*filtered.kept, *self._further(query, kept, candidates)))
 
@@ -42,3 +44,15 @@ class Filter:
         fresh = (Candidate(item_id, Source.POPULAR, score) for item_id, score in popular if item_id not in met)
         passing = (one for one in fresh if remove_unwanted(query, (one,), self._item_of).kept)
         return list(islice(passing, query.count - len(kept)))
+
+
+def _pinned(query: Query, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """The pinned items that nobody proposed."""
+    if not query.rules.pins:
+        return ()
+    proposed = {candidate.item_id for candidate in candidates}
+    return tuple(Candidate(item_id, Source.PINNED, 0.0) for item_id in query.rules.pins if item_id not in proposed)
+
+
+def _is_narrowed(query: Query) -> bool:
+    return query.filter is not None or query.rules.narrows or bool(query.shown_before)

@@ -18,7 +18,7 @@ ObserveStage = Callable[[str, float], None]
 class Stages:
     """What the pipeline runs; `footing` names what is away or stale for every visitor at that instant.
 
-    `treat` says what the visitor's experiments change.
+    `treat` says what the visitor's experiments change, `govern` which rules of the shop hold.
     """
 
     hydrate: Callable[[Query], Awaitable[Query]]
@@ -28,6 +28,7 @@ class Stages:
     compose: Callable[[Query, Sequence[Candidate], tuple[Removed, ...]], Slate]
     footing: Callable[[int], tuple[Degradation, ...]]
     treat: Callable[[Query], Query] = lambda query: query
+    govern: Callable[[Query], Query] = lambda query: query
 
 
 class Pipeline:
@@ -41,7 +42,7 @@ class Pipeline:
         """Answer one query. It always answers; what it had to do without stands in `slate.query.degraded`."""
         lap = _Laps(self._observe)
         query = replace(query, degraded=(*query.degraded, *self._stages.footing(query.asked_at_ms)))
-        query = self._stages.treat(query)
+        query = self._stages.govern(self._stages.treat(query))
         query = lap("hydrate", await self._stages.hydrate(query))
         candidates = lap("retrieve", self._stages.retrieve(query))
         filtered = lap("filter", self._stages.filter(query, candidates))

@@ -70,7 +70,7 @@ class Retrieve:
 
     def __call__(self, query: Query) -> tuple[Candidate, ...]:
         """The candidates of all sources that were asked; an item may stand among them once a source."""
-        enough = max(POOL_MIN, 2 * query.count) + len(query.exclude) + len(query.visitor.seen)
+        enough = max(POOL_MIN, 2 * query.count) + len(query.exclude) + len(query.shown_before) + len(query.visitor.seen)
         candidates: list[Candidate] = []
         items: set[str] = set()
         for source, ask in self._sources(query):

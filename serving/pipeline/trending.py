@@ -8,6 +8,7 @@ from itertools import chain, islice
 from typing import Final, Protocol
 
 from domain.policies import DAY_MS
+from domain.rules import NO_RULES, RulesInForce
 from domain.slates import Candidate, Source
 from domain.unwanted import ItemOf
 from serving.pipeline.retrieve import Model, Scored
@@ -43,8 +44,10 @@ class Trending:
         self._model_of = model_of
         self._item_of = item_of
 
-    def __call__(self, window: TrendWindow, category: str | None, count: int) -> Sequence[Candidate]:
-        """What is happening in the window, then what is popular at all; of one category, or of all."""
+    def __call__(
+        self, window: TrendWindow, category: str | None, count: int, rules: RulesInForce = NO_RULES
+    ) -> Sequence[Candidate]:
+        """What is happening in the window, then what is popular at all; of one category, or of all. Rules may hide."""
         model = self._model_of()
         trending = self._trends.within(window, LOOKED_AT_MAX)
         known = {item_id for item_id, _ in trending}
@@ -53,10 +56,12 @@ class Trending:
             (Candidate(item_id, Source.TRENDING, score) for item_id, score in trending),
             (Candidate(item_id, Source.POPULAR, score) for item_id, score in popular if item_id not in known),
         )
-        return list(islice((each for each in found if self._is_wanted(each.item_id, category)), count))
+        return list(islice((each for each in found if self._is_wanted(each.item_id, category, rules)), count))
 
-    def _is_wanted(self, item_id: str, category: str | None) -> bool:
+    def _is_wanted(self, item_id: str, category: str | None, rules: RulesInForce) -> bool:
         item = self._item_of(item_id)
+        if rules.verdict(item_id, item).hidden_by:
+            return False
         if item is None:
             return category is None
         return not item.deleted and (category is None or category in item.categories)

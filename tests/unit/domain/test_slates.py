@@ -9,6 +9,8 @@ import pytest
 
 from domain.merge import merge_cells
 from domain.policies import SessionPolicy
+from domain.reasons import reason_of
+from domain.rules import Rule, RulesInForce
 from domain.slates import (
     NOBODY,
     Act,
@@ -20,9 +22,9 @@ from domain.slates import (
     Visitor,
     choose,
     fuse,
-    reason_of,
     recognise,
 )
+from schemas.rules import RuleEvent
 
 GAP = SessionPolicy(gap_ms=1_000)
 TITLES = {"dune": "Dune"}
@@ -149,3 +151,32 @@ def test_an_item_without_a_title_is_cited_by_its_id() -> None:
 @pytest.mark.parametrize("source", list(Source))
 def test_every_source_has_a_reason_without_an_act(source: Source) -> None:
     assert reason_of(Shown(candidate("x", source=source)), lambda item: "")
+
+
+def pinned(*items: str, position: int = 0, **fields: Any) -> Query:
+    event = RuleEvent(rule_id="p", version=1, action="pin", items=items, position=position)
+    return query(rules=RulesInForce([Rule.of(event)]), **fields)
+
+
+def test_pinned_items_come_to_their_places_and_name_the_rule() -> None:
+    ranked = [candidate(item) for item in "abcde"]
+    chosen = choose(pinned("e", "d", position=1), ranked, lambda item: ())
+    assert ids(chosen.kept) == ["a", "e", "d"]
+    assert [each.rule for each in chosen.kept] == ["", "p", "p"]
+    assert [(each.candidate.item_id, each.why) for each in chosen.removed] == [
+        ("b", Removal.BELOW_THE_CUT),
+        ("c", Removal.BELOW_THE_CUT),
+    ]
+
+
+def test_a_pin_beyond_the_slate_moves_nothing_and_one_that_was_removed_leaves_no_gap() -> None:
+    ranked = [candidate(item) for item in "abcde"]
+    assert ids(choose(pinned("e", position=3), ranked, lambda item: ()).kept) == ["a", "b", "c"]
+    assert ids(choose(pinned("x", "e"), ranked, lambda item: ()).kept) == ["a", "e", "b"]
+
+
+def test_pinned_items_count_for_the_cap_and_are_not_held_by_it() -> None:
+    ranked = [candidate(item) for item in "abcd"]
+    chosen = choose(pinned("c", "d", category_cap=1), ranked, lambda item: () if item == "b" else ("drama",))
+    assert ids(chosen.kept) == ["c", "d", "b"]
+    assert [(each.candidate.item_id, each.why) for each in chosen.removed] == [("a", Removal.CATEGORY_CAP)]

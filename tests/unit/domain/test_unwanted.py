@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from domain.cursors import checksum
 from domain.filters import Filter
 from domain.slates import Act, Candidate, Query, Removal, Source, Visitor
 from domain.unwanted import remove_unwanted
@@ -36,9 +37,10 @@ def asked(**fields: Any) -> Query:
 
 def test_what_is_removed_is_told_with_its_reason() -> None:
     visitor = Visitor(session=(Act("s", "view", 0),), past=(Act("p", "view", 0),), at_hand=(Act("h", "cart", 0),))
-    query = asked(exclude=frozenset({"x"}), visitor=visitor)
-    assert removals(query, "x", "s", "p", "h", "gone", "kept") == {
+    query = asked(exclude=frozenset({"x"}), visitor=visitor, shown_before=frozenset({checksum("b")}))
+    assert removals(query, "x", "b", "s", "p", "h", "gone", "kept") == {
         "x": Removal.EXCLUDED,
+        "b": Removal.SHOWN_BEFORE,
         "s": Removal.SEEN,
         "p": Removal.SEEN,
         "h": Removal.SEEN,

@@ -17,6 +17,7 @@ from schemas.errors import DependencyError
 from serving.adapters.catalogue import Catalogue
 from serving.adapters.gateway import Gateway
 from serving.adapters.publisher import Confirmed, Outcome, Record
+from serving.adapters.rule_book import FollowedRules, RuleDesk
 from serving.api.contract import Readiness
 from serving.api.services import Services
 from serving.pipeline.compose import Compose
@@ -26,11 +27,13 @@ from serving.pipeline.hydrate import Hydrate, SpeedRows
 from serving.pipeline.pipeline import Pipeline, Stages
 from serving.pipeline.rank import Rank
 from serving.pipeline.retrieve import Model, Retrieve
+from serving.pipeline.rules import Boosted, Govern
 from serving.pipeline.treat import Treat, score
 from serving.pipeline.trending import Trending, TrendWindow
 from tests.builders import START_MS, interaction, stamp
 
 GRACE_MS = 5 * MINUTE_MS
+ADMIN_KEY = "sixteen characters"
 AWAY = DependencyError("a store", "is away", "start it")
 
 
@@ -149,6 +152,8 @@ class World:
     model: FakeModel | None = None
     trends: FakeTrends = field(default_factory=FakeTrends)
     catalogue: Catalogue = field(default_factory=Catalogue)
+    rules: FollowedRules = field(default_factory=FollowedRules)
+    admin_key: str | None = ADMIN_KEY
     publisher: FakePublisher = field(default_factory=FakePublisher)
     impressions: list[Slate] = field(default_factory=list)
     readiness: Readiness = field(default_factory=lambda: Readiness(ready=True, checks={}))
@@ -168,10 +173,11 @@ class World:
                 hydrate=self.hydrate(),
                 retrieve=Retrieve(self.model_for, self.trends),
                 filter=Filter(self.model_for, self.catalogue.item),
-                score=score,
+                score=Boosted(score, self.catalogue.item),
                 compose=Compose(self.model_for, self.catalogue.categories, lambda: f"slate-{next(numbers)}"),
                 footing=self.footing().rungs,
                 treat=Treat(lambda visitor_id: self.treatments.get(visitor_id, UNTREATED)),
+                govern=Govern(self.rules.book),
             )
         )
 
@@ -196,6 +202,9 @@ class World:
             gateway=Gateway(
                 self.publisher, self.catalogue, AdmissionPolicy(), "", lambda: self.now_ms, self._note_accepted
             ),
+            rules=self.rules.book,
+            rule_desk=RuleDesk(self.publisher, self.rules, "", lambda: self.now_ms),
+            admin_key=self.admin_key,
             note_impression=self.impressions.append,
             readiness=lambda: self.readiness,
             session_policy=Policies().session,

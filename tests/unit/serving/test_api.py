@@ -43,6 +43,7 @@ async def test_a_slate_says_what_is_in_it_and_why(http: httpx.AsyncClient, world
         "source": "session_knn",
         "reason": "because you watched Alien",
         "because": {"item_id": "alien", "title": "Alien", "kind": "play", "at_ms": START_MS},
+        "rule": None,
         "propensity": 1.0,
     }
     assert answer["experiments"] == []
@@ -58,7 +59,7 @@ async def test_a_slate_says_what_is_in_it_and_why(http: httpx.AsyncClient, world
 async def test_an_explained_slate_tells_what_was_left_out(http: httpx.AsyncClient) -> None:
     body = {"visitor_id": "ada", "exclude": ["dune"], "explain": True}
     answer = (await http.post("/v1/recommendations", json=body)).json()
-    assert {"item_id": "dune", "source": "session_knn", "why": "excluded"} in answer["removed"]
+    assert {"item_id": "dune", "source": "session_knn", "why": "excluded", "rule": None} in answer["removed"]
 
 
 async def test_a_slate_is_an_answer_when_everything_is_away(http: httpx.AsyncClient, world: World) -> None:
@@ -144,7 +145,8 @@ async def test_the_gateway_stamps_categories_and_price_only_where_the_producer_s
 ) -> None:
     sent = [event("e1", item="alien"), event("e2", item="alien", categories=("mine",)), event("e3", item="new")]
     await http.post("/v1/events", json=sent)
-    contexts = [msgspec.json.decode(record.value, type=InteractionEvent).context for record in world.publisher.records]
+    values = [record.value or b"" for record in world.publisher.records]
+    contexts = [msgspec.json.decode(value, type=InteractionEvent).context for value in values]
     assert [context.categories for context in contexts] == [("film",), ("mine",), ()]
     assert [context.price_micros for context in contexts] == [5, 5, None]
 

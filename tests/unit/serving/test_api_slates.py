@@ -19,7 +19,8 @@ async def test_a_filter_narrows_the_slate_and_popular_items_that_pass_it_fill_it
     body = {"visitor_id": "ada", "filter": 'category has "thriller" and price <= 5', "explain": True}
     answer = (await http.post("/v1/recommendations", json=body)).json()
     assert [(each["item_id"], each["source"]) for each in answer["items"]] == [("ronin", "popular")]
-    assert {"item_id": "aliens", "source": "session_knn", "why": "filtered"} in answer["removed"]
+    removed = {"item_id": "aliens", "source": "session_knn", "why": "filtered", "rule": None}
+    assert removed in answer["removed"]
 
 
 async def test_a_wrong_filter_is_a_problem_with_its_place_and_a_remedy(http: httpx.AsyncClient) -> None:
@@ -78,3 +79,27 @@ async def test_a_click_in_the_request_counts_at_once(http: httpx.AsyncClient) ->
     assert answer["items"][0]["because"] == {"item_id": "alien", "title": "Alien", "kind": "play", "at_ms": START_MS}
     impersonal = (await http.post("/v1/recommendations", json={**body, "personalise": False})).json()
     assert all(each["because"] is None for each in impersonal["items"])
+
+
+async def test_pages_never_repeat_an_item_and_end(http: httpx.AsyncClient, world: World) -> None:
+    assert world.model is not None
+    world.model.best = [f"p{number:03d}" for number in range(250)]
+    pages, cursor = [], None
+    while True:
+        body = {"visitor_id": "ada", "count": 60, **({"cursor": cursor} if cursor else {})}
+        answer = (await http.post("/v1/recommendations", json=body)).json()
+        pages.append([each["item_id"] for each in answer["items"]])
+        if (cursor := answer["next_cursor"]) is None:
+            break
+    assert [len(page) for page in pages] == [60, 60, 60, 60, 13]
+    assert pages[0][0] == "aliens"
+    assert len({item for page in pages for item in page}) == 253
+
+
+async def test_an_item_of_an_earlier_page_is_explained_and_a_wrong_cursor_is_a_problem(http: httpx.AsyncClient) -> None:
+    first = (await http.post("/v1/recommendations", json={"visitor_id": "ada", "count": 1})).json()
+    body = {"visitor_id": "ada", "count": 1, "cursor": first["next_cursor"], "explain": True}
+    second = (await http.post("/v1/recommendations", json=body)).json()
+    assert (second["removed"][0]["item_id"], second["removed"][0]["why"]) == ("aliens", "shown_before")
+    response = await http.post("/v1/recommendations", json={"visitor_id": "ada", "cursor": "nonsense!"})
+    assert (response.status_code, response.json()["field"]) == (422, "cursor")

@@ -53,7 +53,7 @@ def test_an_impression_says_what_was_shown_to_whom_and_how() -> None:
     log.flush()
     (record,) = offering.records
     assert (record.topic, record.key) == ("t-impressions", "ada")
-    impression = decode(ImpressionEvent, record.value)
+    impression = decode(ImpressionEvent, record.value or b"")
     assert impression.items == ("a", "b")
     assert impression.propensities == (1.0, 1.0)
     assert (impression.arm, impression.assigned) == ("only", ())
@@ -70,7 +70,7 @@ def test_an_impression_names_every_arm_and_how_probable_each_place_was() -> None
     log = ImpressionLog(offering, "", Counted())
     log.note(replace(explored, query=query, shown=shown))
     log.flush()
-    impression = decode(ImpressionEvent, offering.records[0].value)
+    impression = decode(ImpressionEvent, offering.records[0].value or b"")
     assert impression.arm == "cap/three"
     assert [(one.experiment, one.arm, one.propensity) for one in impression.assigned] == list(arms)
     assert impression.propensities == (1.0, 0.05)
