@@ -38,7 +38,7 @@ p.about, p.note { color: #5a646d } figure { margin: 1rem 0 } svg { width: 100%; 
 table { border-collapse: collapse; display: block; overflow-x: auto; font-size: 13px }
 table { font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #e3e6e8; white-space: nowrap }
-th:first-child, td:first-child { text-align: left } td small { color: #7a8794 } .better { color: #1d7a4a }
+th:first-child, td:first-child { text-align: left } small { color: #7a8794 } .better { color: #1d7a4a }
 .worse { color: #b5423c }
 """
 
@@ -128,13 +128,13 @@ def _list_notes(figures: Figures) -> str:
 
 def _group(models: Mapping[str, Figures], by: str, title: str, k: int) -> str:
     groups = next(iter(models.values()))["groups"][by]
+    head = [
+        f"HR@{k} of",
+        *(f"{escape(group)} <small>{of['queries']:,} queries</small>" for group, of in groups.items()),
+    ]
     rows = [
-        [
-            escape(group),
-            f"{of['queries']:,}",
-            *(_interval(one["groups"][by][group][f"HR@{k}"]) for one in models.values()),
-        ]
-        for group, of in groups.items()
+        [escape(model), *(_interval(one["groups"][by][group][f"HR@{k}"]) for group in groups)]
+        for model, one in models.items()
     ]
     note = ""
     if by == "target":
@@ -142,8 +142,7 @@ def _group(models: Mapping[str, Figures], by: str, title: str, k: int) -> str:
             f'<p class="note">repeat: the session had it before; rare: at most {RARE} known interactions; cold: none, '
             "which only content or popularity of the moment can find.</p>"
         )
-    table = _table([by.replace("_", " "), "queries", *(f"{escape(model)} HR@{k}" for model in models)], rows)
-    return f"<h2>{title}</h2>{_figure(plots.by_group(models, by, k))}{table}{note}"
+    return f"<h2>{title}</h2>{_figure(plots.by_group(models, by, k))}{_table(head, rows)}{note}"
 
 
 def _cost_table(models: Mapping[str, Figures]) -> str:

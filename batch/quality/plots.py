@@ -13,7 +13,12 @@ from matplotlib.figure import Figure
 
 from batch.quality.examination import Figures
 
-COLOURS: Final = ("#7a8794", "#c0842b", "#2f7f6d", "#1f5fa8", "#8a4fa3", "#b5423c", "#5b7f1f", "#37474f")
+COLOURS: Final = (
+    "#7a8794", "#c0842b", "#2f7f6d", "#1f5fa8", "#8a4fa3", "#b5423c", "#5b7f1f", "#37474f", "#d16ba5", "#00838f",
+    "#9c6b3f", "#d4b106",
+)  # fmt: skip
+"""Of the models in their order; beyond twelve they come again."""
+
 STYLE: Final[Any] = {
     "svg.hashsalt": "firth",  # the same figures are the same bytes
     "svg.fonttype": "path",
@@ -58,26 +63,26 @@ def gains(paired: Sequence[Figures], model: str, names: Sequence[str], k: int) -
 def by_group(models: Models, by: str, k: int) -> str:
     """HR and MRR of every model by group of queries, with intervals."""
     with mpl.rc_context(STYLE):
-        figure = _figure(2, height=2.9)
+        figure = _figure(2, height=3.2)
         for axes, measure in zip(figure.axes, ("HR", "MRR"), strict=True):
             _bars(axes, models, by, f"{measure}@{k}")
-        figure.axes[0].legend(fontsize=7, frameon=False)
+        _legend(figure)
         return _svg(figure)
 
 
 def breadth(models: Models, k: int) -> str:
     """Hits against coverage, and against the popularity of what is shown: who is right, and who is right by luck."""
     with mpl.rc_context(STYLE):
-        figure = _figure(3, height=2.9)
+        figure = _figure(3, height=3.2)
         labels = {"coverage": "coverage of the catalogue", "gini": "Gini of exposure", "novelty": "novelty, bits"}
         for axes, (measure, label) in zip(figure.axes, labels.items(), strict=True):
             for colour, (name, one) in zip(_colours(models), models.items(), strict=True):
-                place = (one["lists"][measure], one["metrics"][f"HR@{k}"][0])
-                axes.scatter(*place, color=colour, s=28, zorder=3)
-                axes.annotate(name, place, fontsize=7, xytext=(4, 4), textcoords="offset points")
+                share = one["metrics"][f"HR@{k}"][0]
+                axes.scatter(one["lists"][measure], share, color=colour, s=40, zorder=3, label=name)
             axes.set_xlabel(label)
-            axes.margins(0.25)
+            axes.margins(0.12)
         figure.axes[0].set_ylabel(f"HR@{k}")
+        _legend(figure)
         return _svg(figure)
 
 
@@ -109,6 +114,12 @@ def _bars(axes: Axes, models: Models, by: str, measure: str) -> None:
         axes.bar(places, means, width, color=colour, label=name, yerr=errors, error_kw={"linewidth": 0.7})
     axes.set_xticks(range(len(groups)), groups)
     axes.set_ylabel(measure)
+
+
+def _legend(figure: Figure) -> None:
+    """One for all axes, above them: names beside points would lie on one another."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=7, frameon=False)
 
 
 def _turned(one: Figures) -> dict[str, Any]:
