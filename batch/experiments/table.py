@@ -58,9 +58,10 @@ def _of_ratio(ratio: Mapping[str, Any]) -> str:
 
 def _comparison(each: Mapping[str, Any]) -> Iterator[str]:
     lift = "" if each["lift"] is None else f" ({each['lift']:+.1%})"
-    yield f"  {METRIC_NAMES[each['metric']]} of {each['arm']}: {each['difference']:+.4%}{lift}: {each['verdict']}"
+    points = f"{100 * each['difference']:+.3f} points{lift}"
+    yield f"  {METRIC_NAMES[each['metric']]} of {each['arm']}: {points}: {each['verdict']}"
     for name, said in (("at any time", each["always_valid"]), ("one look only", each["t_test"])):
-        yield f"    {name:<14} {said['low']:+.4%} to {said['high']:+.4%}, p = {said['p_value']:.2g}"
+        yield f"    {name:<14} {100 * said['low']:+.3f} to {100 * said['high']:+.3f}, p = {said['p_value']:.2g}"
     if each["visitors_needed"]:
         yield f"    a test of one look needs about {each['visitors_needed']:,} visitors an arm"
 

@@ -103,15 +103,16 @@ def lift_of(control: Sample, treatment: Sample) -> float | None:
 
 
 def visitors_needed(control: Sample, effect: float, power: float = 0.8, alpha: float = ALPHA) -> int:
-    """Visitors an arm, of two alike, for a test of one look to find a relative change with this probability.
+    """Visitors an arm, of two, for a test of one look to find a relative change with this probability.
 
-    The normal approximation: 2 (z_(1-alpha/2) + z_power)^2 variance / (effect x mean)^2.
+    The normal approximation: (z_(1-alpha/2) + z_power)^2 (variance of both) / (effect x mean)^2, where the variance of
+    the treatment is taken to grow as its mean does, which is so for counts, and nearly so for small rates.
     """
     sought = effect * control.mean
     if not sought or not math.isfinite(control.variance):
         return 0
     quantiles = normal_quantile(1 - alpha / 2) + normal_quantile(power)
-    return math.ceil(2 * quantiles**2 * control.variance / sought**2)
+    return math.ceil(quantiles**2 * (2 + effect) * control.variance / sought**2)
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
