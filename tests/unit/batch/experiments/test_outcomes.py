@@ -96,9 +96,9 @@ def generated(random: Random) -> tuple[list[ImpressionRecord], list[LogRecord]]:
         event_id = f"e{random.randrange(20)}" if random.random() < 0.2 else f"unique{offset}"
         item = random.choice(named.items or ITEMS) if random.random() < 0.8 else random.choice(ITEMS)
         slate_id = random.choice((named.slate_id, named.slate_id, None))
-        event = interaction(event_id, visitor=visitor, item=item, kind=random.choice(KINDS), slate_id=slate_id)
+        followed = interaction(event_id, visitor=visitor, item=item, kind=random.choice(KINDS), slate_id=slate_id)
         log.append(
-            LogRecord(event, stamp(START_MS + random.randrange(3 * PERIOD_MS), partition=offset % 2, offset=offset))
+            LogRecord(followed, stamp(START_MS + random.randrange(3 * PERIOD_MS), partition=offset % 2, offset=offset))
         )
     return shown, log
 

@@ -84,7 +84,9 @@ def test_the_union_takes_of_each_list_the_first_that_are_not_struck() -> None:
 
     def united(*, current: bool = False, seen: bool = False) -> list[list[int]]:
         newest = np.array([2, 5], np.int32)
-        return unite((offsets, items, newest), (current, seen), ITEMS, lists, blocks, (popular, 1)).tolist()
+        found: list[list[int]]
+        found = unite((offsets, items, newest), (current, seen), ITEMS, lists, blocks, (popular, 1)).tolist()
+        return found
 
     assert united() == [[2, 3, 7], [2, 5, 8]]
     assert united(current=True) == [[0, 3, 7, 9], [2, 6, 8, -1]]
