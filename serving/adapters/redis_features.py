@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import asyncio
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+import hiredis
 
 from feature_repo.layout import EntityKeys
 from feature_repo.views import VISITOR_RECENT, VISITOR_SESSION
 from infra.settings import RedisSettings
 from serving.adapters.breaker import Breaker
+from serving.adapters.redis_link import RedisLink, joined
 from serving.pipeline.hydrate import SpeedRows
 
 
@@ -23,13 +21,14 @@ class RedisFeatures:
     """`SpeedFeatures` from Feast's online store."""
 
     def __init__(self, settings: RedisSettings, project: str, deadline_ms: int) -> None:
-        once_more = Retry(NoBackoff(), 1)  # a pooled connection may have died unnoticed
-        self._redis = Redis(host=settings.host, port=settings.port, retry=once_more)
+        self._link = RedisLink(settings.host, settings.port)
         self._deadline_s = deadline_ms / 1000
         self._keys = EntityKeys(project, VISITOR_SESSION.join_key)
         self._session = VISITOR_SESSION.layout()
         self._recent = VISITOR_RECENT.layout()
-        self._fields = (*self._session.fields, *self._recent.fields)
+        fields = (*self._session.fields, *self._recent.fields)
+        self._head = b"*%d\r\n" % (2 + len(fields)) + joined([b"HMGET"])
+        self._tail = joined(fields)
         self.breaker = Breaker(f"redis {settings.host}:{settings.port}", "see `python -m infra status`")
 
     async def read(self, visitor_id: str) -> SpeedRows:
@@ -37,10 +36,9 @@ class RedisFeatures:
         self.breaker.admit()
         try:
             async with asyncio.timeout(self._deadline_s):
-                raws: list[bytes | None] = await self._redis.execute_command(
-                    "HMGET", self._keys.key(visitor_id), *self._fields
-                )
-        except (RedisError, OSError, TimeoutError) as error:
+                key = joined([self._keys.key(visitor_id)])
+                raws: list[bytes | None] = await self._link.ask(self._head + key + self._tail)
+        except (hiredis.HiredisError, OSError, TimeoutError) as error:
             raise self.breaker.fail(error) from error
         self.breaker.succeed()
         border = len(self._session.fields)
@@ -48,4 +46,4 @@ class RedisFeatures:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._redis.aclose()
+        await self._link.close()
