@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import msgspec
 import uvloop
 
 from schemas.errors import DependencyError
@@ -30,7 +31,7 @@ OK: Final = 200
 HEAD_END: Final = b"\r\n\r\n"
 LENGTH: Final = b"content-length:"
 NOT_DEGRADED: Final = b'"degraded":[]'
-PERSONAL: Final = b'"source":"session_knn"'
+PERSONAL: Final = b'"source":"session"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +70,19 @@ def run(schedule: Schedule) -> Answers:
     Raises:
         DependencyError: the server cannot be reached.
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    client = context.Process(target=_client, args=(schedule, theirs), daemon=True)
-    client.start()
-    theirs.close()
-    try:
-        answers: Answers = ours.recv()
-    except EOFError as error:
-        raise DependencyError("the requests", "their process has ended", "see what it printed") from error
-    client.join()
-    return answers
+    told = msgspec.msgpack.encode(schedule)
+    client = subprocess.run([sys.executable, "-m", __name__], input=told, stdout=subprocess.PIPE, check=False)
+    if client.returncode:
+        raise DependencyError("the requests", f"ended with {client.returncode}", "see what was printed before")
+    return msgspec.msgpack.decode(client.stdout, type=Answers)
 
 
-def _client(schedule: Schedule, results: Connection) -> None:
+def main() -> None:
+    """The client: a schedule comes in, answers go out."""
+    schedule = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Schedule)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        results.send(runner.run(Client(schedule).post_all()))
+        answers = runner.run(Client(schedule).post_all())
+    sys.stdout.buffer.write(msgspec.msgpack.encode(answers))
 
 
 class Client:
@@ -186,8 +184,7 @@ class _Kept(asyncio.Protocol):
         self._read = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "HTTP goes over a stream"
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by their class
 
     def send(self, number: int, request: bytes) -> None:
         """Ask; the answer goes to the client."""
@@ -283,3 +280,7 @@ def figures(answers: Answers) -> dict[str, Any]:
         "client_cores": round(answers.client_cpu_s / answers.seconds, 3),
         "client_late_ms_max": round(answers.sent_late_ms_max, 3),
     }
+
+
+if __name__ == "__main__":
+    main()
