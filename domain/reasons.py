@@ -24,7 +24,7 @@ def reason_of(shown: Shown, title_of: Callable[[str], str]) -> str:
         template = _DEEDS.get(shown.because.kind, "because of {title}")
         return template.format(title=title_of(shown.because.item_id) or shown.because.item_id)
     match shown.candidate.source:
-        case Source.SESSION_KNN | Source.SIMILAR:
+        case Source.SESSION | Source.SIMILAR:
             return "goes with what you did"
         case Source.TRENDING:
             return "trending now"

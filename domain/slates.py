@@ -21,7 +21,7 @@ UNWELCOME_KINDS: Final = frozenset({"dislike", "hide"})
 class Source(StrEnum):
     """Who proposed an item."""
 
-    SESSION_KNN = "session_knn"
+    SESSION = "session"  # the line-up, on what the visitor did
     SIMILAR = "similar"
     TRENDING = "trending"
     POPULAR = "popular"
@@ -29,13 +29,13 @@ class Source(StrEnum):
 
 
 SOURCE_WEIGHTS: Final[Mapping[Source, float]] = {
-    Source.SESSION_KNN: 1.0,
+    Source.SESSION: 1.0,
     Source.SIMILAR: 0.1,
     Source.TRENDING: 0.02,
     Source.POPULAR: 0.01,
     Source.PINNED: 0.0,
 }
-"""The neighbours of the session decide; the others order what these do not know, and fill the rest of the slate."""
+"""The line-up on the session decides; the others order what these do not know, and fill the rest of the slate."""
 
 
 class Placement(StrEnum):

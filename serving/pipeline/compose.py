@@ -58,7 +58,7 @@ def _with_reasons(query: Query, chosen: tuple[Candidate, ...], model: Model | No
     if model is None or not basis:
         return tuple(Shown(candidate) for candidate in chosen)
     newest: dict[str, Act] = {act.item_id: act for act in basis}
-    neighbours = [candidate.item_id for candidate in chosen if candidate.source is Source.SESSION_KNN]
-    cited = dict(zip(neighbours, model.because([act.item_id for act in basis], neighbours), strict=True))
+    personal = [candidate.item_id for candidate in chosen if candidate.source is Source.SESSION]
+    cited = dict(zip(personal, model.because([act.item_id for act in basis], personal), strict=True))
     cited |= {each.item_id: basis[-1].item_id for each in chosen if each.source is Source.SIMILAR}
     return tuple(Shown(each, newest.get(cited.get(each.item_id) or "")) for each in chosen)

@@ -87,7 +87,7 @@ class Retrieve:
         model = self._model_of(query)
         basis = [act.item_id for act in query.visitor.basis]
         if model is not None and basis:
-            yield Source.SESSION_KNN, partial(model.rank, basis)
+            yield Source.SESSION, partial(model.rank, basis)
             yield Source.SIMILAR, partial(model.similar, basis[-1])
         yield Source.TRENDING, self._trends.trending
         if model is not None:

@@ -7,7 +7,7 @@ import pytest
 from domain.explanations import STAGES, WORDS, Stage, explain
 from domain.slates import Candidate, Query, Removal, Removed, Shown, Slate, Source
 
-KNN = Candidate("a", Source.SESSION_KNN, 1.0)
+KNN = Candidate("a", Source.SESSION, 1.0)
 SLATE = Slate(
     "s1",
     Query(visitor_id="ada", count=1, asked_at_ms=0),

@@ -38,7 +38,7 @@ def acts(*items: str, kind: str = "view") -> tuple[Act, ...]:
     return tuple(Act(item, kind, at_ms) for at_ms, item in enumerate(items))
 
 
-def candidate(item: str, score: float = 1.0, source: Source = Source.SESSION_KNN) -> Candidate:
+def candidate(item: str, score: float = 1.0, source: Source = Source.SESSION) -> Candidate:
     return Candidate(item, source, score)
 
 
@@ -102,11 +102,11 @@ def test_fusing_makes_one_candidate_an_item_and_names_the_source_of_its_largest_
             candidate("b", 300.0, Source.POPULAR),
             candidate("c", 150.0, Source.POPULAR),
         ],
-        {Source.SESSION_KNN: 1.0, Source.POPULAR: 0.1},
+        {Source.SESSION: 1.0, Source.POPULAR: 0.1},
     )
     assert [(each.item_id, each.source) for each in fused] == [
-        ("a", Source.SESSION_KNN),
-        ("b", Source.SESSION_KNN),
+        ("a", Source.SESSION),
+        ("b", Source.SESSION),
         ("c", Source.POPULAR),
     ]
     assert [each.score for each in fused] == pytest.approx([1.0, 0.6, 0.05])

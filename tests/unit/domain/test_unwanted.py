@@ -28,7 +28,7 @@ def removals(query: Query, *items: str) -> dict[str, Removal]:
 
 
 def candidate(item: str) -> Candidate:
-    return Candidate(item, Source.SESSION_KNN, 1.0)
+    return Candidate(item, Source.SESSION, 1.0)
 
 
 def asked(**fields: Any) -> Query:

@@ -40,7 +40,7 @@ async def test_a_slate_says_what_is_in_it_and_why(http: httpx.AsyncClient, world
         "title": "Aliens",
         "categories": ["film"],
         "score": 1.1,
-        "source": "session_knn",
+        "source": "session",
         "reason": "because you watched Alien",
         "because": {"item_id": "alien", "title": "Alien", "kind": "play", "at_ms": START_MS},
         "rule": None,
@@ -59,7 +59,7 @@ async def test_a_slate_says_what_is_in_it_and_why(http: httpx.AsyncClient, world
 async def test_an_explained_slate_tells_what_was_left_out(http: httpx.AsyncClient) -> None:
     body = {"visitor_id": "ada", "exclude": ["dune"], "explain": True}
     answer = (await http.post("/v1/recommendations", json=body)).json()
-    assert {"item_id": "dune", "source": "session_knn", "why": "excluded", "rule": None} in answer["removed"]
+    assert {"item_id": "dune", "source": "session", "why": "excluded", "rule": None} in answer["removed"]
 
 
 async def test_a_slate_is_an_answer_when_everything_is_away(http: httpx.AsyncClient, world: World) -> None:

@@ -78,7 +78,7 @@ async def test_no_items_or_too_many_are_a_problem(http: httpx.AsyncClient, items
 
 async def test_a_shown_item_is_explained_by_its_place_and_reason(http: httpx.AsyncClient, world: World) -> None:
     answer = await explained(http, "aliens")
-    assert (answer["is_shown"], answer["position"], answer["source"]) == (True, 0, "session_knn")
+    assert (answer["is_shown"], answer["position"], answer["source"]) == (True, 0, "session")
     assert answer["detail"] == "because you watched Alien"
     assert answer["because"]["item_id"] == "alien"
     assert world.impressions == [], "nothing was shown"

@@ -50,7 +50,7 @@ async def test_a_hide_leaves_the_item_out_and_names_the_rule(admin: httpx.AsyncC
     await put(admin, "no-aliens", **HIDE)
     answer = await slate(admin, explain=True)
     assert "aliens" not in items(answer)
-    removed = {"item_id": "aliens", "source": "session_knn", "why": "rule", "rule": "no-aliens"}
+    removed = {"item_id": "aliens", "source": "session", "why": "rule", "rule": "no-aliens"}
     assert removed in answer["removed"]
     explained = (await admin.get("/v1/explain?visitor_id=ada&item_id=aliens")).json()
     assert (explained["stage"], explained["why"], explained["rule"]) == ("filter", "rule", "no-aliens")

@@ -19,7 +19,7 @@ async def test_a_filter_narrows_the_slate_and_popular_items_that_pass_it_fill_it
     body = {"visitor_id": "ada", "filter": 'category has "thriller" and price <= 5', "explain": True}
     answer = (await http.post("/v1/recommendations", json=body)).json()
     assert [(each["item_id"], each["source"]) for each in answer["items"]] == [("ronin", "popular")]
-    removed = {"item_id": "aliens", "source": "session_knn", "why": "filtered", "rule": None}
+    removed = {"item_id": "aliens", "source": "session", "why": "filtered", "rule": None}
     assert removed in answer["removed"]
 
 
