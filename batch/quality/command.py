@@ -97,7 +97,7 @@ def newest_run(folder: Path) -> Path:
 def figures_of_run(settings: Settings, run: Path, wanted: Wanted, tell: Tell) -> Figures:
     """All figures; of the run's sessions the newest tenth is asked about, what had ended before is learnt from."""
     vocabulary = vocabulary_of(run / "item_profile.parquet")
-    sessions = DatedSessions.read(run / SESSIONS, vocabulary)
+    sessions = DatedSessions.read(run / SESSIONS, vocabulary, with_visitors=True)
     if len(sessions) < 2:
         raise NothingToEvaluate(run, f"{len(sessions)} sessions of two items or more")
     cut = cut_newest(sessions)

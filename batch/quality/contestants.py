@@ -90,6 +90,13 @@ def _neural(encoder: EncoderKind) -> Build:
     return build
 
 
+def _als(lesson: Lesson) -> Recommender:
+    from batch.training.als import AlsPolicy, train_on_log  # starts Spark
+
+    policy = AlsPolicy(seed=lesson.seed)
+    return train_on_log(lesson.known.log, lesson.items_count, policy, visitors=lesson.known.visitors)
+
+
 def _line_up(lesson: Lesson) -> Recommender:
     from batch.training.line_up import LineUp  # brings torch and LightGBM
 
@@ -102,6 +109,7 @@ CONTESTANTS: Final[Mapping[str, Contestant]] = {
     "sequential_rules": Contestant(_baseline("sequential_rules")),
     "covisitation": Contestant(_covisitation),
     "session_knn": Contestant(_session_knn),
+    "als": Contestant(_als, is_quick=False),
     "gru4rec": Contestant(_neural("gru"), is_quick=False),
     "sasrec": Contestant(_neural("sasrec"), is_quick=False),
     "bert4rec": Contestant(_neural("bert4rec"), is_quick=False),

@@ -20,14 +20,18 @@ ORDER = [("ended_at_ms", "ascending"), ("visitor_id", "ascending"), ("session", 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatedSessions:
-    """Sessions, the newest last, and when each began."""
+    """Sessions, the newest last, when each began, and whose it is, where that was asked for."""
 
     log: SessionLog
     started_at_ms: npt.NDArray[np.int64]  # [sessions]
+    visitors: npt.NDArray[np.int64] | None = None  # [sessions], numbered from 0 in their order
 
     @classmethod
-    def read(cls, path: Path, vocabulary: Vocabulary) -> Self:
-        """The sessions of a file, all of whose items are in the vocabulary; alike however Spark ordered them."""
+    def read(cls, path: Path, vocabulary: Vocabulary, *, with_visitors: bool = False) -> Self:
+        """The sessions of a file, all of whose items are in the vocabulary; alike however Spark ordered them.
+
+        Visitors cost a look at a string for every session.
+        """
         table = pq.read_table(path)
         known = pa.array(vocabulary.item_ids, table.schema.field("items").type.value_type)
         cells, lengths = _dense(table["items"], known)
@@ -36,7 +40,8 @@ class DatedSessions:
         offsets = np.concatenate(([0], np.cumsum(lengths[order])))
         moved = np.repeat((ends - lengths)[order] - offsets[:-1], lengths[order])  # [interactions], by how much
         log = SessionLog(offsets, cells[np.arange(len(cells)) + moved], table["ended_at_ms"].to_numpy()[order])
-        return cls(log, table["started_at_ms"].to_numpy()[order])
+        visitors = _numbered(table["visitor_id"].take(order)) if with_visitors else None
+        return cls(log, table["started_at_ms"].to_numpy()[order], visitors)
 
     def __len__(self) -> int:
         return len(self.log)
@@ -46,7 +51,8 @@ class DatedSessions:
         lengths = np.diff(self.log.offsets)
         offsets = np.concatenate(([0], np.cumsum(lengths[wanted]))).astype(np.int64)
         kept = SessionLog(offsets, self.log.items[np.repeat(wanted, lengths)], self.log.ended_at_ms[wanted])
-        return DatedSessions(kept, self.started_at_ms[wanted])
+        visitors = None if self.visitors is None else self.visitors[wanted]
+        return DatedSessions(kept, self.started_at_ms[wanted], visitors)
 
 
 def _dense(items: pa.ChunkedArray, known: pa.Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
@@ -54,6 +60,13 @@ def _dense(items: pa.ChunkedArray, known: pa.Array) -> tuple[npt.NDArray[np.int3
     numbers = [pc.index_in(chunk.flatten(), value_set=known) for chunk in items.chunks]
     lengths = pc.list_value_length(items).to_numpy().astype(np.int64)
     return np.concatenate([np.empty(0, np.int32), *numbers]).astype(np.int32), lengths
+
+
+def _numbered(names: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Names as numbers from 0, in the order in which they first stand there."""
+    whole = pa.concat_arrays(names.chunks) if names.num_chunks else pa.array([], names.type)
+    numbers: npt.NDArray[np.int64] = whole.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return numbers
 
 
 def _order(table: pa.Table) -> npt.NDArray[np.int64]:

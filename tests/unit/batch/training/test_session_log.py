@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -40,9 +41,23 @@ def test_sessions_are_read_by_time_and_then_by_name_whatever_their_order_in_the_
     ]
     assert found == [[ITEMS.index(item) for item in row["items"]] for row in expected]
     assert read.log.ended_at_ms.tolist() == [row["ended_at_ms"] for row in expected]
+    assert read.visitors is None
+
+
+def test_visitors_are_numbered_in_the_order_of_their_sessions(tmp_path: Path) -> None:
+    rows = sessions(60)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "sessions.parquet", row_group_size=25)
+    read = DatedSessions.read(tmp_path / "sessions.parquet", Vocabulary(ITEMS), with_visitors=True)
+    in_order = [row["visitor_id"] for row in sorted(rows, key=lambda row: [row[name] for name, _ in ORDER])]
+    numbers = {visitor: number for number, visitor in enumerate(dict.fromkeys(in_order))}
+    some = np.arange(len(rows)) % 3 == 1
+    for found, names in ((read.visitors, in_order), (read.where(some).visitors, in_order[1::3])):
+        assert found is not None
+        assert found.tolist() == [numbers[name] for name in names]
 
 
 def test_a_file_without_sessions_is_read_too(tmp_path: Path) -> None:
     schema = pa.Table.from_pylist(sessions(1)).schema
     pq.write_table(schema.empty_table(), tmp_path / "sessions.parquet")
-    assert len(DatedSessions.read(tmp_path / "sessions.parquet", Vocabulary(ITEMS))) == 0
+    read = DatedSessions.read(tmp_path / "sessions.parquet", Vocabulary(ITEMS), with_visitors=True)
+    assert len(read) == 0
