@@ -21,6 +21,7 @@ from infra import logs, metrics
 from infra.exits import run_command
 from infra.processes.readiness import heartbeat_path
 from infra.settings import Settings, load_settings
+from infra.threads import wait_without_spinning
 from schemas.events import KINDS
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ RANKING_MODELS: Final = ("auto", "popularity", "rules", "covisitation", "vstan",
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Dispatch to the command; returns the exit code."""
+    wait_without_spinning()
     options, rest = parser().parse_known_args(arguments)
     if options.command == "daily":  # it knows its own arguments, and brings Spark
         from batch.daily import main as run_daily

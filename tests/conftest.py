@@ -1,10 +1,13 @@
 """Strictness that holds in every tier, and in both Python environments."""
 
 import logging
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # see `infra.threads`, which the speed environment need not have
 
 pytest_plugins = ("tests.servers",)  # the real servers of integration tests, suites and end-to-end tests
 
