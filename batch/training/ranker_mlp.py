@@ -7,6 +7,8 @@ so either may rank, whichever the halves say is better.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -61,21 +63,33 @@ class JudgedMlp:
     ranked: Ids  # [questions, K]
     by_epochs: dict[int, float]
 
+    @property
+    def score(self) -> float:
+        """The mean `scores_of` of the answers."""
+        return self.by_epochs[self.epochs]
 
-def judge_by_halves(examples: Examples, policy: MlpPolicy) -> JudgedMlp:
+
+def judge_by_halves(examples: Examples, policy: MlpPolicy, seconds_max: float = math.inf) -> JudgedMlp:
     """Fit on each half of the owners, judge on the other: the halves that the trees of the same seed are judged by.
 
-    Raises `ValueError` when a half teaches nothing.
+    When the time is up, what counts is as far as both halves came, at least to the first checkpoint. Raises
+    `ValueError` when a half teaches nothing.
     """
+    until = time.perf_counter() + seconds_max / 2
     owners = np.unique(examples.questions.owners)
     half = np.random.default_rng(policy.seed).permutation(owners)[: len(owners) // 2]
     is_first = np.isin(examples.questions.owners, half)
     row_is_first = np.repeat(is_first, np.diff(examples.offsets))
     scores = {epochs: np.zeros(len(examples.items)) for epochs in policy.checkpoints}
+    reached = policy.checkpoints[-1]
     for learns, asked in ((is_first, ~row_is_first), (~is_first, row_is_first)):
         for epochs, network in _trained(examples, learns, policy, policy.checkpoints):
             scores[epochs][asked] = network.scores(examples.rows[asked])
-    ranked = {epochs: examples.ranked(each) for epochs, each in scores.items()}
+            if epochs >= reached or time.perf_counter() > until:
+                reached = epochs
+                break
+        until += seconds_max / 2
+    ranked = {epochs: examples.ranked(each) for epochs, each in scores.items() if epochs <= reached}
     means = {epochs: float(scores_of(by_question(each, examples.questions)).mean()) for epochs, each in ranked.items()}
     best = max(means, key=lambda epochs: (round(means[epochs], 4), -epochs))
     return JudgedMlp(best, ranked[best], {epochs: round(mean, 4) for epochs, mean in means.items()})

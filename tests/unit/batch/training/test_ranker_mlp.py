@@ -42,6 +42,11 @@ def test_the_halves_choose_how_long_to_learn_and_learn_what_no_sum_knows() -> No
     assert measure(by_chance, asked.questions).reciprocal_rank < 0.35
 
 
+def test_without_time_the_halves_learn_to_the_first_checkpoint() -> None:
+    judged = judge_by_halves(examples(60), POLICY, seconds_max=0)
+    assert judged.by_epochs == {1: judged.score}
+
+
 def test_the_same_policy_trains_the_same_network() -> None:
     asked = examples(60)
     one, other = (fit(asked, POLICY, 2) for _ in range(2))
