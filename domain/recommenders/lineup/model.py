@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Final, Self
 
@@ -43,6 +44,7 @@ class FusedModel:
         self.fusion = fusion
         trained = [] if neural is None else [NeuralSource(neural)]
         self.lineup = Lineup([KnnSource(knn), CovisitationSource(covisitation), *trained], facts, fusion.struck)
+        self._of_thread = threading.local()
         self._by_logits = fusion.by in {TREES, *(source.name for source in trained)}
 
     @property
@@ -55,9 +57,7 @@ class FusedModel:
         known = self._known(session)
         if not known or k <= 0:
             return empty_ranking()
-        queries = Queries.of([known])
-        candidates = self.lineup.candidates(queries)
-        candidates = candidates[:, candidates[0] >= 0]
+        queries, candidates = self._found_for(known)
         return _best(candidates[0], self._scores(queries, candidates)[0], k)
 
     def scores(self, session: Session, items: Ids) -> Scores:
@@ -65,8 +65,8 @@ class FusedModel:
         known = self._known(session)
         if not known or not len(items):
             return np.zeros(len(items))
-        queries = Queries.of([known])
-        candidates, wanted = self._with(queries, items)
+        queries, found = self._found_for(known)
+        candidates, wanted = _with(found, items)
         scores: Scores = self._scores(queries, candidates)[0][wanted]
         return scores
 
@@ -81,7 +81,7 @@ class FusedModel:
         if not causes or not len(items):
             return [None] * len(items)
         without = [[item for item in known if item != cause] for cause in causes]
-        candidates, wanted = self._with(Queries.of([known]), items)
+        candidates, wanted = _with(self._found_for(known)[1], items)
         scores = self._scores(Queries.of([known, *without]), np.repeat(candidates, len(causes) + 1, axis=0), wanted)
         falls = scores[0] - scores[1:]  # [causes, items]
         strongest = falls.argmax(axis=0)
@@ -120,11 +120,17 @@ class FusedModel:
     def _known(self, session: Session) -> list[int]:
         return [item for item in session.items if 0 <= item < self.items_count][-PREFIX_MAX:]
 
-    def _with(self, queries: Queries, items: Ids) -> tuple[Ids, Ids]:
-        """The candidates of one query and `items` beside them [1, n], and the places [items] of these."""
-        found = self.lineup.candidates(queries)[0]
-        candidates = np.union1d(found[found >= 0], items).astype(np.int32)
-        return candidates[None], np.searchsorted(candidates, items).astype(np.int32)
+    def _found_for(self, known: list[int]) -> tuple[Queries, Ids]:
+        """The query of a session and its candidates [1, n]; found once for all that a thread asks of it in a row.
+
+        A server asks for a ranking and then for its reasons.
+        """
+        last: tuple[list[int], Queries, Ids] | None = getattr(self._of_thread, "last", None)
+        if last is None or last[0] != known:
+            queries = Queries.of([known])
+            candidates = self.lineup.candidates(queries)
+            last = self._of_thread.last = (known, queries, candidates[:, candidates[0] >= 0])
+        return last[1], last[2]
 
     def _scores(self, queries: Queries, candidates: Ids, wanted: Ids | None = None) -> Scores:
         """Scores [queries, wanted] above 0 of candidates [queries, n], none of them -1; 0 for what must not be shown.
@@ -139,6 +145,12 @@ class FusedModel:
         if self._by_logits:
             scores = 1 / (1 + np.exp(-np.clip(scores, -500, 500)))
         return np.where(strike(shown, queries, self.fusion.struck, self.items_count) >= 0, scores, 0.0)
+
+
+def _with(found: Ids, items: Ids) -> tuple[Ids, Ids]:
+    """Candidates [1, n] and `items` beside them, and the places [items] of these."""
+    candidates = np.union1d(found[0], items).astype(np.int32)
+    return candidates[None], np.searchsorted(candidates, items).astype(np.int32)
 
 
 def _best(items: Ids, scores: Scores, k: int) -> Ranking:
