@@ -24,23 +24,50 @@ class RuleConflict(ContractError):
 
 
 class FollowedRules:
-    """The book of rules. A change makes another book, which the next query opens."""
+    """The book of rules. A change makes another book, which the next query opens.
+
+    A change that Kafka has just taken holds here at once. Until it comes back from the topic, what the topic still says
+    of that rule is older and passed over.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._book = RuleBook()
+        self._ahead: dict[str, tuple[bytes | None, int]] = {}  # by rule: (our change, its version or the deleted one)
 
     def book(self) -> RuleBook:
         """The rules as they are now."""
         return self._book
 
     def take(self, newest: Mapping[str, bytes | None]) -> None:
-        """Take a piece of the topic, or a change that has just gone there."""
+        """Take a piece of the topic."""
         with self._lock:
             book = self._book
             for rule_id, raw in newest.items():
-                book = _taken(book, rule_id, raw)
+                if not self._is_behind(rule_id, raw):
+                    self._ahead.pop(rule_id, None)
+                    book = _taken(book, rule_id, raw)
             self._book = book
+
+    def take_at_once(self, rule_id: str, raw: bytes | None) -> None:
+        """Take a change that Kafka has just taken."""
+        with self._lock:
+            before = self._book.rules.get(rule_id)
+            self._book = _taken(self._book, rule_id, raw)
+            after = self._book.rules.get(rule_id, before)
+            self._ahead[rule_id] = (raw, after.event.version if after else 0)
+
+    def _is_behind(self, rule_id: str, raw: bytes | None) -> bool:
+        """Whether the topic has not come to our own change of the rule yet. A greater version is another server's, made
+        since: then the topic may not tell of ours any more.
+        """
+        own, version = self._ahead.get(rule_id, (raw, 0))
+        if raw == own:
+            return False
+        try:
+            return raw is None or decode_rule(raw).version <= version
+        except ContractError:
+            return True
 
 
 def _taken(book: RuleBook, rule_id: str, raw: bytes | None) -> RuleBook:
@@ -105,4 +132,4 @@ class RuleDesk:
         (outcome,) = await self._publisher.publish([Record(self._topic, rule_id, value)])
         if not isinstance(outcome, Confirmed):
             raise DependencyError("kafka", outcome.problem, REMEDY)
-        self._followed.take({rule_id: value})
+        self._followed.take_at_once(rule_id, value)
