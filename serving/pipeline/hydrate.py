@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from domain.merge import Cells, merge_cells
 from domain.own_clicks import with_clicks
 from domain.policies import SessionPolicy
 from domain.slates import NOBODY, Act, Degradation, Placement, Query, Visitor, recognise
 from schemas.errors import ConsistencyError, DependencyError, PlatformError
+
+RECOGNISED_BY: Final = frozenset({"seen_items"})
+"""The features of the profile that `recognise` reads: to merge the others costs ten times as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,13 @@ class Hydrate:
         """The query with its visitor; nobody when it must not be personal."""
         if not query.personalise:
             return replace(query, visitor=_at_hand(query, NOBODY))
-        rows = await self.rows(query.visitor_id)
+        rows = await self.rows(query.visitor_id, RECOGNISED_BY)
         stored = recognise(rows.speed.session, rows.profile, query.asked_at_ms, self._policy)
         visitor = with_clicks(stored, query.clicks, query.asked_at_ms, self._policy)
         return replace(query, visitor=_at_hand(query, visitor), degraded=(*query.degraded, *rows.degraded))
 
-    async def rows(self, visitor_id: str) -> VisitorRows:
-        """What both stores have, read side by side."""
+    async def rows(self, visitor_id: str, only: Collection[str] | None = None) -> VisitorRows:
+        """What both stores have, read side by side; with `only`, of the profile these features."""
         speed, history = await asyncio.gather(self._read_speed(visitor_id), self._read_batch(visitor_id))
         degraded: list[Degradation] = []
         if isinstance(speed, Degradation):
@@ -82,7 +85,7 @@ class Hydrate:
         if isinstance(history, Degradation):
             degraded.append(history)
             history = None
-        profile = merge_cells("visitor", history, speed.recent)
+        profile = merge_cells("visitor", history, speed.recent, only)
         if profile["history_gap"]:
             degraded.append(Degradation.HISTORY_GAP)
         return VisitorRows(speed, history, profile, tuple(degraded))
