@@ -39,9 +39,9 @@ class AlsPolicy:
 
     width: int = 64
     iterations: int = 12
-    confidence: float = 10.0
+    confidence: float = 2.0
     regularisation: float = 0.05
-    decay_positions: float = 0.0  # when a visitor is folded in: see `TastePolicy`
+    decay_positions: float = 20.0  # when a visitor is folded in: see `TastePolicy`
     seed: int = 20
     blocks: int = 2
 
