@@ -146,7 +146,7 @@ def _serve(run: Run, steps: Steps, line_up: LineUp, version: str, metrics: Found
     if run.is_done("promote") and not registry.is_promoted(settings):
         run.undo("promote")
     run.step("promote", partial(registry.promote, settings, verdict))
-    artifact.prune(settings.artifacts_dir)
+    artifact.prune(settings.artifacts_dir, settings.experiments_path)
     run.step("track", partial(registry.track, settings, run.record, metrics))
 
 

@@ -18,6 +18,7 @@ from domain.artifacts import (
     read_manifest,
     write_manifest,
 )
+from domain.experiments.declaration import BadExperiments, read_declaration
 
 KEPT: int = 5
 """Artifacts that stay on disk, so that one can go back."""
@@ -64,9 +65,16 @@ def pack(
     return manifest
 
 
-def prune(artifacts_dir: Path) -> None:
-    """Remove all but the newest artifacts, the one that is served, and the one that was before it."""
-    needed = {current_version(artifacts_dir), previous_version(artifacts_dir)}
+def prune(artifacts_dir: Path, experiments: Path) -> None:
+    """Remove all but the newest artifacts, the one that is served, the one before it, and those of experiments.
+
+    While the file of experiments cannot be read nothing is removed.
+    """
+    try:
+        named = read_declaration(experiments.read_bytes(), str(experiments)).models if experiments.exists() else set()
+    except (BadExperiments, OSError):
+        return
+    needed = {current_version(artifacts_dir), previous_version(artifacts_dir), *named}
     folders = sorted((path for path in artifacts_dir.iterdir() if (path / "manifest.json").exists()), reverse=True)
     for folder in folders[KEPT:]:
         if folder.name not in needed:

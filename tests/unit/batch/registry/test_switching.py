@@ -10,6 +10,7 @@ import pytest
 from batch.registry.switching import NothingBefore, UnknownVersion, roll_back, servable, switch_to, versions_on_disk
 from batch.training.artifact import KEPT, prune
 from domain.artifacts import BrokenArtifact, current_version, previous_version
+from tests.declared import arm, as_file, experiment
 from tests.published import publish, shelve
 
 
@@ -64,10 +65,20 @@ def test_a_current_one_that_no_server_takes_counts_as_none(tmp_path: Path) -> No
     assert servable(tmp_path) is None
 
 
-def test_pruning_keeps_the_newest_the_current_and_the_previous_one(tmp_path: Path) -> None:
+def test_pruning_keeps_the_newest_the_current_the_previous_one_and_those_of_experiments(tmp_path: Path) -> None:
     for number in range(KEPT + 4):
         shelve(tmp_path, f"v{number}")
     switch_to(tmp_path, "v0")
     switch_to(tmp_path, "v1")
-    prune(tmp_path)
-    assert versions_on_disk(tmp_path) == [*(f"v{number}" for number in range(KEPT + 3, 3, -1)), "v1", "v0"]
+    newest = [f"v{number}" for number in range(KEPT + 3, 3, -1)]
+    file = tmp_path / "experiments.json"
+    file.write_bytes(b"{")  # nobody can say what it needs
+    prune(tmp_path, file)
+    assert versions_on_disk(tmp_path) == [*newest, "v3", "v2", "v1", "v0"]
+    arms = [arm("control", 0.5), arm("older", 0.5, model="v2")]
+    file.write_bytes(as_file(experiment(arms=arms)))
+    prune(tmp_path, file)
+    assert versions_on_disk(tmp_path) == [*newest, "v2", "v1", "v0"]
+    file.unlink()
+    prune(tmp_path, file)
+    assert versions_on_disk(tmp_path) == [*newest, "v1", "v0"]
