@@ -167,13 +167,22 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when all groups have passed."""
+def asked_for(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The tiers, all of them unless some are named, and how many groups run at once."""
     parser = argparse.ArgumentParser(prog="python -m tests.side_by_side", description=__doc__)
-    parser.add_argument("tier", nargs="*", choices=FOLDERS, default=list(FOLDERS), help="(all of them)")
+    parser.add_argument("tier", nargs="*", metavar="TIER", help=f"{', '.join(FOLDERS)} (all of them)")
     most = min(AT_ONCE_MAX, os.cpu_count() or 1)
     parser.add_argument("--at-once", type=int, default=most, metavar="N", help=f"groups at the same time ({most})")
     options = parser.parse_args(arguments)
+    options.tier = options.tier or list(FOLDERS)  # argparse itself cannot choose from a list that may be empty
+    if unknown := set(options.tier) - FOLDERS.keys():
+        parser.error(f"there is no tier {', '.join(sorted(unknown))}; name some of {', '.join(FOLDERS)}")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when all groups have passed."""
+    options = asked_for(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()
     outcomes = run_all([group for group in GROUPS if group.tier in options.tier], options.at_once)

@@ -10,7 +10,7 @@ import pytest
 
 from infra.settings import PROJECT_ROOT
 from tests import side_by_side
-from tests.side_by_side import GROUPS, MAIN, SPEED, Group, Runner, files_of, run_all
+from tests.side_by_side import FOLDERS, GROUPS, MAIN, SPEED, Group, Runner, asked_for, files_of, run_all
 
 
 def test_every_test_file_is_in_one_group_of_the_main_or_the_speed_environment() -> None:
@@ -42,3 +42,11 @@ def test_nothing_is_started_after_a_stop(tmp_path: Path, monkeypatch: pytest.Mon
     runner = Runner()
     runner.stop()
     assert runner.run(GROUPS[0]).code == 130
+
+
+def test_all_tiers_run_unless_some_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert asked_for([]).tier == list(FOLDERS)
+    assert asked_for(["unit", "e2e"]).tier == ["unit", "e2e"]
+    with pytest.raises(SystemExit):
+        asked_for(["unti"])
+    assert "there is no tier unti" in capsys.readouterr().err
