@@ -83,4 +83,5 @@ class SessionIndex:
 def _distinct(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The numbers ascending, each once. NumPy's own `unique` hashes them, which is slow where nearly all differ."""
     ascending = np.sort(numbers)
-    return ascending[np.diff(ascending, prepend=ascending[:1] - 1) != 0]
+    distinct: npt.NDArray[np.int64] = ascending[np.diff(ascending, prepend=ascending[:1] - 1) != 0]
+    return distinct

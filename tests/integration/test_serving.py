@@ -12,6 +12,7 @@ from domain.features import batch_view_columns
 from infra.settings import CassandraSettings, RedisSettings, Settings
 from schemas.events import ImpressionEvent, decode, decode_interaction
 from schemas.topics import IMPRESSIONS, INTERACTIONS
+from tests.declared import as_file, experiment
 from tests.history_table import HistoryTable
 from tests.integration.serving_world import (
     PATIENCE_S,
@@ -76,6 +77,23 @@ async def test_every_personal_slate_leaves_an_impression(server: RunningServer, 
     assert impression.slate_id == slate["slate_id"]
     assert list(impression.items) == [item["item_id"] for item in slate["items"]]
     assert len(impression.propensities) == len(impression.items)
+
+
+async def test_an_experiment_is_in_the_answers_and_in_the_impressions_once_it_is_declared(
+    server: RunningServer, settings: Settings
+) -> None:
+    await asyncio.to_thread(settings.experiments_path.write_bytes, as_file(experiment("weights")))
+
+    async def is_running() -> bool:
+        return server.server.experiments.names == ("weights",)
+
+    await wait_until_async(is_running, PATIENCE_S, "the experiment")
+    slate = await server.recommend("ada")
+    (record,) = await asyncio.to_thread(records_of, settings.kafka, IMPRESSIONS, 1)
+    impression = decode(ImpressionEvent, record.value)
+    (said,), (logged,) = slate["experiments"], impression.assigned
+    assert said == {"experiment": "weights", "arm": logged.arm, "propensity": 0.5}
+    assert impression.arm == f"weights/{logged.arm}"
 
 
 async def test_history_and_stream_are_merged(
