@@ -88,12 +88,14 @@ class Publisher:
     def __init__(self, settings: KafkaSettings, in_flight_max: int, deadline_ms: int) -> None:
         self._settings = settings
         self._deadline_ms = deadline_ms
+        self._deadline_s = deadline_ms / 1000
         self._in_flight_max = in_flight_max
         self._in_flight = 0
         self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
         self._producer: KafkaProducer | None = None
         self._is_suspect = False
         self._failed_at = -RECONNECT_S
+        self._confirmed_at = monotonic()
         self._thread = threading.Thread(target=self._run, name="kafka-publisher", daemon=True)
         self.is_connected = False
 
@@ -117,9 +119,9 @@ class Publisher:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         batch = self._hand_over(records, lambda: loop.call_soon_threadsafe(self._conclude, len(records), done))
-        await asyncio.wait({done}, timeout=self._deadline_ms / 1000 + GRACE_S)
-        silence = Unconfirmed(f"no acknowledgement within {self._deadline_ms} ms")
-        return [outcome or silence for outcome in batch.outcomes]
+        await asyncio.wait({done}, timeout=self._deadline_s + GRACE_S)
+        self._give_up(batch)
+        return [outcome for outcome in batch.outcomes if outcome is not None]
 
     def offer(self, records: Sequence[Record], on_settled: Callable[[int, int], None]) -> None:
         """Publish without waiting; `on_settled` hears how many got there, how many not. Raises as `publish` does."""
@@ -135,7 +137,22 @@ class Publisher:
     async def close(self) -> None:
         """Wait for what is in flight, at most for the deadline, and end the thread."""
         self._batches.put(None)
-        await asyncio.to_thread(self._thread.join, self._deadline_ms / 1000 + GRACE_S)
+        await asyncio.to_thread(self._thread.join, self._deadline_s + GRACE_S)
+
+    def _give_up(self, batch: _Batch) -> None:
+        """Settle what the producer has said nothing of, so that it takes no more room.
+
+        Its own deadline has passed. If it has confirmed nothing meanwhile it is stuck, and what follows gets a new one.
+        """
+        silent = [index for index, outcome in enumerate(batch.outcomes) if outcome is None]
+        if not silent:
+            return
+        if monotonic() - self._confirmed_at > self._deadline_s:
+            self._is_suspect = True
+            log.warning("kafka.silent", extra={"bootstrap": self._settings.bootstrap, "records": len(silent)})
+        silence = Unconfirmed(f"no acknowledgement within {self._deadline_ms} ms")
+        for index in silent:
+            batch.settle(index, silence)
 
     def _hand_over(self, records: Sequence[Record], settled: Callable[[], Any]) -> _Batch:
         if self._in_flight + len(records) > self._in_flight_max:
@@ -154,9 +171,13 @@ class Publisher:
         self._ready_producer()
         while (batch := self._batches.get()) is not None:
             for index, record in enumerate(batch.records):
-                self._send(batch, index, record)
+                try:
+                    self._send(batch, index, record)
+                except Exception as error:  # whatever it is: without this thread nothing would be published ever again
+                    log.exception("kafka.failed", extra={"bootstrap": self._settings.bootstrap})
+                    self._suspect(batch, index, error)
         if self._producer is not None:
-            self._producer.close(timeout=self._deadline_ms / 1000)
+            self._producer.close(timeout=self._deadline_s)
 
     def _send(self, batch: _Batch, index: int, record: Record) -> None:
         producer = self._ready_producer()
@@ -173,6 +194,7 @@ class Publisher:
 
     def _confirm(self, batch: _Batch, index: int, metadata: Any) -> None:
         self.is_connected = True
+        self._confirmed_at = monotonic()
         batch.settle(index, Confirmed(metadata.timestamp))
 
     def _suspect(self, batch: _Batch, index: int, error: BaseException) -> None:
