@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from domain.policies import SessionPolicy
+from domain.sessions import cart_after
 from domain.slates import Act, Visitor
 
 
@@ -29,7 +30,7 @@ def with_clicks(visitor: Visitor, clicks: Sequence[Act], asked_at_ms: int, polic
         session=session,
         past=_in_order({*visitor.past, *acts} - set(session)) if len(session) < len(acts) else visitor.past,
         session_length=len(session) - told + (visitor.session_length if told else 0),
-        cart=_cart(visitor.cart if told else (), _in_order(new)) if is_running else (),
+        cart=tuple(_cart_with(visitor.cart if told else (), _in_order(new))) if is_running else (),
     )
 
 
@@ -37,12 +38,5 @@ def _in_order(acts: Iterable[Act]) -> tuple[Act, ...]:
     return tuple(sorted(acts, key=lambda act: (act.at_ms, act.item_id, act.kind)))
 
 
-def _cart(cart: Sequence[str], acts: Sequence[Act]) -> tuple[str, ...]:
-    """What was in the cart, with what was put there, without what was bought."""
-    items = dict.fromkeys(cart)
-    for act in acts:
-        if act.kind == "cart":
-            items[act.item_id] = None
-        elif act.kind == "purchase":
-            items.pop(act.item_id, None)
-    return tuple(items)
+def _cart_with(before: Sequence[str], acts: Sequence[Act]) -> list[str]:
+    return cart_after(before, [act.kind for act in acts], [act.item_id for act in acts])

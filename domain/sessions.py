@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -50,17 +50,20 @@ def _ranked(words: Sequence[str], limit: int) -> tuple[list[str], list[int]]:
     return ranked, [counts[word] for word in ranked]
 
 
-def _in_cart(session: Session) -> list[str]:
-    """Items put into the cart in this session and not bought since, in the order in which they were put there."""
-    if "cart" not in session.kinds:
-        return []
-    cart: dict[str, None] = {}
-    for kind, item in zip(session.kinds, session.items, strict=True):
+def cart_after(before: Iterable[str], kinds: Iterable[str], items: Iterable[str]) -> list[str]:
+    """A cart of at most `ITEMS_MAX` items after some acts, oldest first: a put adds its item, a purchase takes it."""
+    cart = dict.fromkeys(before)
+    for kind, item in zip(kinds, items, strict=True):
         if kind == "cart":
             cart[item] = None
         elif kind == "purchase":
             cart.pop(item, None)
     return list(cart)[-ITEMS_MAX:]
+
+
+def _in_cart(session: Session) -> list[str]:
+    """Items put into the cart in this session and not bought since, in the order in which they were put there."""
+    return cart_after((), session.kinds, session.items) if "cart" in session.kinds else []
 
 
 def _dwell_mean_ms(session: Session) -> int:

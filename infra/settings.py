@@ -13,7 +13,6 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from domain.objectives import Objectives
 from domain.placements import Placements
 from domain.policies import Policies
 from schemas.errors import ConfigurationError
@@ -194,7 +193,6 @@ class Settings(BaseSettings):
     parity: ParitySettings = ParitySettings()
     mlflow: MlflowSettings = MlflowSettings()
     gate: GateSettings = GateSettings()
-    objectives: Objectives = Objectives()
     policies: Policies = Policies()
 
     @property
