@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Command = Callable[[Settings, argparse.Namespace], int]
 
-RANKING_MODELS: Final = ("auto", "popularity", "rules", "covisitation", "vstan", "als", "gru4rec", "sasrec", "bert4rec")
+RANKING_MODELS: Final = ("auto", "popularity", "rules", "covisitation", "vstan", "gru4rec", "sasrec", "bert4rec")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -93,8 +93,6 @@ def choose(name: str, choice: Choice) -> Chosen:
             return _baseline(name, choice)
         if name in ENCODERS:
             return _neural(name, choice)
-        if name == "als":
-            return _als(choice)
         return _knn(choice) if name == "vstan" else _covisitation(choice)
 
 
@@ -119,17 +117,6 @@ def _baseline(name: str, choice: Choice) -> Chosen:
         return PlainSource(Popularity(np.bincount(history.items, minlength=history.items_count)), name), {}
 
     return Chosen(name, build(choice.known)[0], build, {}, {})
-
-
-def _als(choice: Choice) -> Chosen:
-    from batch.training.als import AlsPolicy, train_on_log  # starts Spark
-
-    policy = AlsPolicy(**choice.manifest["als"]) if "als" in choice.manifest else AlsPolicy(seed=choice.seed)
-
-    def build(history: History) -> tuple[Source, dict[str, Any]]:
-        return PlainSource(train_on_log(history.log, history.items_count, policy), "als"), {}
-
-    return Chosen("als", build(choice.known)[0], build, asdict(policy), {})
 
 
 def _knn(choice: Choice) -> Chosen:
