@@ -39,7 +39,8 @@ ROUTES: Final = (
 )  # fmt: skip
 STATUSES: Final = ("2xx", "4xx", "5xx")
 STAGES: Final = ("hydrate", "retrieve", "filter", "score", "compose")
-VERDICTS: Final = ("accepted", "rejected", "unconfirmed")
+VERDICTS: Final = ("accepted", "rejected", "unconfirmed", "spooled")
+REFUSALS: Final = ("unauthorised", "forbidden", "limited", "origin", "timeout")
 SPEED_VIEWS: Final = ("visitor_session", "visitor_recent", "item_trend")
 FOLLOWED: Final = (ITEMS.name, RULES.name, ITEM_STATES.name)
 ARCHIVED: Final = (INTERACTIONS.name, IMPRESSIONS.name)
@@ -77,6 +78,9 @@ SERVING_REQUESTS: Final = _with_all(
 SERVING_REQUEST_SECONDS: Final = _with_all(
     Histogram("firth_serving_request_seconds", "Time to answer.", ["route"], buckets=REQUEST_SECONDS), ROUTES
 )
+SERVING_REFUSED: Final = _with_all(
+    Counter("firth_serving_refused_requests_total", "Requests refused before a route saw them.", ["reason"]), REFUSALS
+)
 SERVING_STAGE_SECONDS: Final = _with_all(
     Histogram("firth_serving_stage_seconds", "Time in a pipeline stage.", ["stage"], buckets=REQUEST_SECONDS), STAGES
 )
@@ -100,6 +104,8 @@ SERVING_REJECTED_EVENTS: Final = _with_all(
 SERVING_PUBLISH_SECONDS: Final = Histogram(
     "firth_serving_publish_seconds", "Time until Kafka acknowledged a batch of events.", buckets=WORK_SECONDS
 )
+SERVING_SPOOLED_BYTES: Final = Gauge("firth_serving_spooled_bytes", "Events on disk that wait for Kafka.")
+SERVING_UNSPOOLED: Final = Counter("firth_serving_unspooled_events_total", "Events for which the spool had no room.")
 SERVING_IMPRESSIONS: Final = Counter("firth_serving_impressions_total", "Impressions published.")
 SERVING_LOST_IMPRESSIONS: Final = Counter("firth_serving_lost_impressions_total", "Impressions that Kafka refused.")
 SERVING_SKIPPED_RECORDS: Final = _with_all(

@@ -10,12 +10,13 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.placements import Placements
 from domain.policies import Policies
 from schemas.errors import ConfigurationError
+from infra.access_settings import AccessSettings
 from schemas.topics import INTERACTIONS
 
 PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent
@@ -86,7 +87,7 @@ class FlinkSettings(Piece):
 class ServingSettings(Piece):
     """The HTTP server, and what holds for a slate by where it is shown.
 
-    Rules of the shop are read and changed with the admin key; without one nobody does.
+    While Kafka is away up to `spool_mb_max` of events wait on disk; with 0 of them their senders get a 503.
     """
 
     host: str = "127.0.0.1"
@@ -97,7 +98,8 @@ class ServingSettings(Piece):
     events_in_flight_max: int = Field(default=20_000, ge=1)
     publish_deadline_ms: int = Field(default=5_000, ge=1)
     placements: Placements = Placements()
-    admin_key: SecretStr | None = Field(default=None, min_length=16, max_length=256)
+    spool_mb_max: int = Field(default=0, ge=0)
+    access: AccessSettings = AccessSettings()
 
 
 class FeastSettings(Piece):
@@ -222,6 +224,16 @@ class Settings(BaseSettings):
 
     @property
     def mlflow_path(self) -> Path:
+    @property
+    def keys_path(self) -> Path:
+        """Who may ask the server: docs/security.md."""
+        return self.serving.access.keys_file or self.state_dir / "keys.json"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Events that wait for Kafka."""
+        return self.state_dir / "spool"
+
         """MLflow's SQLite store."""
         return self.state_dir / "mlflow.db"
 

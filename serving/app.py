@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from fastapi import FastAPI
@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from domain.artifacts import Artifact
 from domain.slates import Query
 from infra import logs, metrics
+from infra.access_settings import LOOPBACKS
 from infra.settings import Settings, load_settings
 from schemas.errors import ConsistencyError, PlatformError
 from schemas.topics import ITEM_STATES, ITEMS, RULES
@@ -28,14 +29,18 @@ from serving.adapters.gateway import Gateway
 from serving.adapters.history_cache import HistoryCache
 from serving.adapters.impressions import ImpressionLog
 from serving.adapters.publisher import Publisher
+from serving.adapters.keys_file import KeysWatcher, text_of
 from serving.adapters.redis_features import RedisFeatures
 from serving.adapters.rule_book import FollowedRules, RuleDesk
 from serving.adapters.stream_pulse import StreamPulse
+from serving.adapters.spool import Spool, SpoolingPublisher
 from serving.adapters.trends import ItemTrends
 from serving.api.application import build
 from serving.api.contract import Readiness
 from serving.api.services import Services
+from serving.api.guard import Access
 from serving.pipeline.compose import Compose
+from serving.api.token_buckets import TokenBuckets
 from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate
@@ -50,6 +55,9 @@ log = logging.getLogger(__name__)
 
 
 def create_app() -> FastAPI:
+PUBLISH_MARGIN_MS: Final = 2_000
+"""How much longer than Kafka's own a request's deadline is at least, so that events get their verdicts."""
+
     """The application that a worker process serves, from the environment."""
     logs.configure("serving")
     # While a store is away its driver prints a traceback every two seconds; /readyz and `degraded` say it better.
@@ -79,9 +87,15 @@ class Server:
         self.publisher = Publisher(settings.kafka, serving.events_in_flight_max, serving.publish_deadline_ms)
         self.impressions = ImpressionLog(self.publisher, settings.kafka.topic_prefix, _count_impressions)
         self.artifacts = ArtifactWatcher(settings.artifacts_dir, self._note_swap)
+        self.spooling = (
+            SpoolingPublisher(self.publisher, Spool(settings.spool_dir, serving.spool_mb_max * 1_000_000))
+            if serving.spool_mb_max
+            else None
+        )
         self.experiments = ExperimentsWatcher(settings.experiments_path, settings.artifacts_dir)
         self.footing = Footing(
             self.artifacts.current, self._is_speed_stale, settings.policies.bucket, settings.batch.closing_grace_ms
+        self.keys = KeysWatcher(settings.keys_path)
         )
         self._is_stopping = False
 
@@ -103,7 +117,7 @@ class Server:
             trending=Trending(self.trends, self.artifacts.current, self.catalogue.item),
             catalogue=self.catalogue,
             gateway=Gateway(
-                self.publisher,
+                self.spooling or self.publisher,
                 self.catalogue,
                 settings.policies.admission,
                 settings.kafka.topic_prefix,
@@ -112,7 +126,7 @@ class Server:
             ),
             rules=self.rules.book,
             rule_desk=RuleDesk(self.publisher, self.rules, settings.kafka.topic_prefix, now_ms),
-            admin_key=key.get_secret_value() if (key := settings.serving.admin_key) else None,
+            access=self._access(),
             note_impression=self.impressions.note,
             readiness=self.readiness,
             session_policy=settings.policies.session,
@@ -126,6 +140,19 @@ class Server:
 
         A dependency that is away makes a server no less ready: it answers from a lower rung.
         """
+    def _access(self) -> Access:
+        serving = self._settings.serving
+        access, key_file = serving.access, serving.access.page_key_file
+        return Access(
+            ring=lambda: self.keys.ring,
+            require_keys=access.asks_for_keys(serving.host),
+            page_key=(lambda: text_of(key_file)) if key_file and serving.host in LOOPBACKS else None,
+            allowed_origins=frozenset(origin.encode() for origin in access.allowed_origins),
+            requests_per_s=access.requests_per_s,
+            buckets=TokenBuckets(access.burst),
+            timeout_s=max(access.request_timeout_ms, serving.publish_deadline_ms + PUBLISH_MARGIN_MS) / 1000,
+        )
+
         model = self.artifacts.current()
         followed = {name: _state_of(follower) for name, follower in self.followers.items()}
         checks = {
@@ -139,6 +166,7 @@ class Server:
             "kafka": "usable" if self.publisher.is_connected else "away",
         }
         settled = self.artifacts.has_looked and "reading" not in followed.values()
+            **({"refused_keys": self.keys.problem} if self.keys.problem else {}),
         return Readiness(ready=settled and not self._is_stopping, checks=checks)
 
     def _is_speed_stale(self, asked_at_ms: int) -> bool:
@@ -181,7 +209,10 @@ class Server:
             follower.start()
         await self.artifacts.look()
         await self.experiments.look()
-        running = (self.artifacts.watch(), self.experiments.watch(), self.impressions.run(), self._announce())
+        await self.keys.look()
+        watching = (self.artifacts.watch(), self.experiments.watch(), self.keys.watch())
+        replaying = (self.spooling.run(),) if self.spooling else ()
+        running = (*watching, *replaying, self.impressions.run(), self._announce())
         tasks = [_task(each) for each in running]
         try:
             yield

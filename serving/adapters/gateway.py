@@ -18,11 +18,12 @@ from schemas.topics import INTERACTIONS, ITEMS
 from serving.adapters.catalogue import Catalogue
 from serving.adapters.publisher import Confirmed, Outcome, Record
 
+from serving.adapters.spool import Spooled
 
 class Publishing(Protocol):
     """The way into Kafka."""
 
-    async def publish(self, records: Sequence[Record]) -> list[Outcome]:
+    async def publish(self, records: Sequence[Record]) -> Sequence[Outcome | Spooled]:
         """One outcome a record. Raises DependencyError when it takes none of them."""
         ...
 
@@ -33,9 +34,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `accepted`: Kafka has acknowledged it. `rejected`: it breaks the contract, sending it again is useless.
     `unconfirmed`: Kafka has not acknowledged it in time; send it again, its `event_id` makes that safe.
     """
+    `spooled`: it waits on the server's disk for Kafka; there is no need to send it again.
+    `unknown_item`: it counts, but the catalogue does not know its item.
 
     index: int
-    verdict: Literal["accepted", "rejected", "unconfirmed"]
+    verdict: Literal["accepted", "rejected", "unconfirmed", "spooled"]
     reason: Reason | None = None
     field: str = ""
     detail: str = ""
@@ -111,6 +114,8 @@ class Gateway:
         value = encode(event)
         screen(event.visitor_id, value, Stamp(self._now_ms(), -1, -1), self._policy)
         return Record(self._interactions, event.visitor_id, value, event.event_id)
+            elif isinstance(outcome, Spooled):
+                verdicts[index] = Verdict(index=index, verdict="spooled")
 
     def _item(self, raw: bytes) -> Record:
         item = decode(ItemEvent, raw)

@@ -1,30 +1,22 @@
-"""The web application over the services: routes, errors, page, and one measurement of every request."""
+"""The web application over the services: routes, errors, page, and the guard around them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from time import perf_counter
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from infra import metrics
-from serving.api import documents, errors, ingestion, lookups, operations, ranking, rules, slates
+from infra.access_settings import LOOPBACKS
+from serving.api import catalogue, documents, errors, ingestion, lookups, operations, ranking, rules, slates
+from serving.api.guard import COOKIE, Guard
 from serving.api.services import Services
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "page"
-HEADERS: Final = (
-    (b"content-security-policy", b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"),
-    (b"x-content-type-options", b"nosniff"),
-)
-
-_OUTSIDE: Final = {"": "page", "page": "page", "healthz": "health", "readyz": "health", "metrics": "health"}
-
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -38,52 +30,19 @@ def build(services: Services, lifespan: Lifespan | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for routes in (slates, ranking, rules, ingestion, lookups, operations):
+    for routes in (slates, ranking, rules, ingestion, catalogue, lookups, operations):
         app.include_router(routes.router(services))
     errors.install(app)
     documents.install(app)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
 
     @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
+    async def page(request: Request) -> FileResponse:
+        response = FileResponse(PAGE / "index.html")
+        key = services.access.page_key() if services.access.page_key else None
+        if key and request.url.hostname in LOOPBACKS:  # by another name a foreign site may have led here
+            response.set_cookie(COOKIE, key, path="/v1", httponly=True, samesite="strict")
+        return response
 
-    app.add_middleware(_Measured)
+    app.add_middleware(Guard, access=services.access)
     return app
-
-
-class _Measured:
-    """Counts and times requests by route, and adds the headers that every answer has."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = perf_counter()
-        status = 500
-
-        async def send_noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_noting)
-        finally:
-            route = _route_of(scope)
-            metrics.SERVING_REQUESTS.labels(route, f"{status // 100}xx").inc()
-            metrics.SERVING_REQUEST_SECONDS.labels(route).observe(perf_counter() - started)
-
-
-def _route_of(scope: Scope) -> str:
-    """The metric's label for a path: a closed set."""
-    head, _, tail = scope["path"].removeprefix("/").partition("/")
-    if head == "v1":
-        route = tail.partition("/")[0]
-        return route if route in metrics.ROUTES else "other"
-    return _OUTSIDE.get(head, "other")

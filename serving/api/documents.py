@@ -13,6 +13,7 @@ from schemas.rules import RuleEvent, RuleTerms
 from serving.api import contract
 from serving.api.examples import EXAMPLES
 
+from serving.api.scopes import scope_of
 _REFERENCE: Final = "#/components/schemas/{name}"
 DOCUMENTED: Final = (
     InteractionEvent,
@@ -37,11 +38,15 @@ DOCUMENTED: Final = (
 )
 
 
-def answers(shape: type | None, *problems: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route: its shape, None for an empty 204, and problem details with these statuses."""
+def answers(shape: type | None, *problems: int, also: int | None = None) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route: its shape, None for an empty 204, and problem details with these statuses.
+
+    `also`: another status with the same shape.
+    """
     described: dict[int | str, dict[str, Any]] = {}
-    if shape is not None:
-        described[200] = _content(_to(shape), "application/json", "OK")
+    for status in (200, also) if shape is not None else ():
+        if status is not None:
+            described[status] = _content(_to(shape), "application/json", "OK")
     for status in problems:
         described[status] = _content(_to(contract.Problem), "application/problem+json", _TITLES[status])
     return described
@@ -78,7 +83,7 @@ def install(app: FastAPI) -> None:
 
 _TITLES: Final = {
     401: "The key is missing or wrong",
-    403: "The server has no key for this",
+    403: "The key is not good for this",
     404: "Unknown",
     409: "Not as the request expects",
     413: "Too large",
@@ -89,8 +94,26 @@ _TITLES: Final = {
 
 def _to(shape: type) -> dict[str, Any]:
     return {"$ref": _REFERENCE.format(name=shape.__name__)}
+            _tell_scopes(made)
 
 
 def _content(schema: dict[str, Any], media_type: str, description: str) -> dict[str, Any]:
     content: dict[str, Any] = {"content": {media_type: {"schema": schema}}}
     return {"description": description, **content} if description else content
+def _tell_scopes(document: dict[str, Any]) -> None:
+    """Say which scope each route asks for, and what it answers to a request that the guard refuses."""
+    document["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "A key of the scope that the route names."}
+    }
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            scope = scope_of(method.upper(), path)
+            if scope is not None:
+                operation["security"] = [{"key": []}]
+                told = operation.get("description", "")
+                operation["description"] = f"{told}\n\nAsks for a key with the scope `{scope}`.".strip()
+                refusals = {str(status): answer for status, answer in answers(None, 401, 403, 429, 503).items()}
+                operation["responses"] = refusals | operation["responses"]
+
+
+    429: "The key has asked too often",

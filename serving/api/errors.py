@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Final
 
 import msgspec
@@ -48,17 +49,39 @@ class InvalidField(ContractError):
 
 
 class Unauthorised(ContractError):
-    """The request does not carry the key that the route asks for."""
+    """The request carries no key, or one that is none (any more)."""
 
     def __init__(self) -> None:
-        super().__init__("send the admin key: `Authorization: Bearer KEY`")
+        super().__init__("send a key: `Authorization: Bearer KEY`; `python -m serving keys create` makes one")
 
 
 class Forbidden(ContractError):
-    """Nobody may use the route, because the server has no key to ask for."""
+    """The key is good, but not for this."""
+
+    def __init__(self, scope: str, key_id: str) -> None:
+        super().__init__(f"key {key_id} has not the scope {scope}: send one that has")
+
+
+class ForeignOrigin(ContractError):
+    """A page of another origin asks, which the server does not expect."""
 
     def __init__(self) -> None:
-        super().__init__("this server has no admin key: set FIRTH_SERVING__ADMIN_KEY to at least 16 characters")
+        super().__init__("pages of this origin may not ask: name it in FIRTH_SERVING__ACCESS__ALLOWED_ORIGINS")
+
+
+class LimitExceeded(ContractError):
+    """A key asks more often than it may."""
+
+    def __init__(self, wait_s: float) -> None:
+        self.wait_s = wait_s
+        super().__init__(f"this key has asked too often: wait {wait_s:.3f} s")
+
+
+class TookTooLong(DependencyError):
+    """A request was not read, or not answered, in time."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__("the request", f"was not done within {limit_s:g} s", "send it again, or less at a time")
 
 
 class UnknownRule(ContractError):
@@ -99,7 +122,9 @@ MEANINGS: Final[dict[type[PlatformError], Meaning]] = {
     RuleError: Meaning(422, "The request breaks the contract", "contract"),
     RuleConflict: Meaning(409, "The rules are not as the request expects", "conflict"),
     Unauthorised: Meaning(401, "The key is missing or wrong", "unauthorised"),
-    Forbidden: Meaning(403, "The server has no key for this", "forbidden"),
+    Forbidden: Meaning(403, "The key is not good for this", "forbidden"),
+    ForeignOrigin: Meaning(403, "Pages of this origin may not ask", "origin"),
+    LimitExceeded: Meaning(429, "Too many requests", "limited"),
     UnknownRule: Meaning(404, "The rule is unknown", "unknown-rule"),
     UnknownItem: Meaning(404, "The item is unknown", "unknown-item"),
     ContractError: Meaning(422, "The request breaks the contract", "contract"),
@@ -148,11 +173,19 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _platform_error(request: Request, error: Any) -> Response:
+def response_of(error: PlatformError) -> Response:
+    """The answer to an error; one that is ours to mend is logged, without what the visitor is called."""
     problem = problem_of(error)
     if problem.status >= 500:
-        log.warning("request.failed", extra={"path": request.url.path, "status": problem.status, "problem": str(error)})
-    return _answer(problem)
+        log.warning("request.failed", extra={"status": problem.status, "problem": str(error)})
+    response = _answer(problem)
+    if isinstance(error, LimitExceeded):
+        response.headers["Retry-After"] = str(ceil(error.wait_s))
+    return response
+
+
+async def _platform_error(_: Request, error: Any) -> Response:
+    return response_of(error)
 
 
 async def _http_error(request: Request, error: Any) -> Response:
@@ -175,7 +208,8 @@ async def _invalid_parameter(_: Request, error: Any) -> Response:
 
 
 async def _unexpected(request: Request, error: Any) -> Response:
-    log.error("request.crashed", extra={"path": request.url.path}, exc_info=error)
+    route = getattr(request.scope.get("route"), "path", "none")  # its pattern: a path may name a visitor
+    log.error("request.crashed", extra={"route": route}, exc_info=error)
     meaning = MEANINGS[PlatformError]
     return _answer(
         Problem(type="about:blank", title=meaning.title, status=meaning.status, detail="see the server's log")

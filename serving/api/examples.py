@@ -126,6 +126,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "Verdicts": {
         "accepted": 1,
         "rejected": 1,
+        "spooled": 0,
         "received_at_ms": 1_795_000_000_005,
         "verdicts": [
             {"index": 0, "verdict": "accepted"},

@@ -20,13 +20,14 @@ def router(services: Services) -> APIRouter:
 
     @routes.post(
         "/v1/events",
-        responses=answers(contract.Verdicts, 413, 422, 503),
+        responses=answers(contract.Verdicts, 413, 422, 503, also=202),
         openapi_extra=asks_events(InteractionEvent, "events"),
     )
     async def take_events(request: Request) -> Response:
         """Take up to 1,000 interactions. Each gets a verdict of its own; an accepted one is in Kafka.
 
-        503 when Kafka did not acknowledge all of them in time: `verdicts` tells which to send again.
+        202 when some wait on the server's disk for Kafka; 503 when some are neither there nor in Kafka: `verdicts`
+        tells which to send again.
         """
         raws = split_events(await read_body(request, EVENT_BODY_BYTES_MAX), "events")
         with metrics.SERVING_PUBLISH_SECONDS.time():
@@ -49,7 +50,7 @@ def router(services: Services) -> APIRouter:
 
 
 def _answer(taken: Taken) -> Response:
-    counts = {verdict: taken.count(verdict) for verdict in ("accepted", "rejected", "unconfirmed")}
+    counts = {verdict: taken.count(verdict) for verdict in ("accepted", "rejected", "unconfirmed", "spooled")}
     for verdict, count in counts.items():
         if count:
             metrics.SERVING_EVENTS.labels(verdict).inc(count)
@@ -62,7 +63,9 @@ def _answer(taken: Taken) -> Response:
         contract.Verdicts(
             accepted=counts["accepted"],
             rejected=counts["rejected"],
+            spooled=counts["spooled"],
             received_at_ms=taken.received_at_ms,
             verdicts=taken.verdicts,
-        )
+        ),
+        202 if counts["spooled"] else 200,
     )

@@ -14,6 +14,7 @@ from serving.adapters.gateway import Gateway
 from serving.adapters.rule_book import RuleDesk
 from serving.api.contract import Readiness
 from serving.pipeline.footing import Footing
+from serving.api.guard import Access
 from serving.pipeline.hydrate import Hydrate
 from serving.pipeline.pipeline import Pipeline
 from serving.pipeline.rank import Rank
@@ -35,7 +36,7 @@ class Services:
     gateway: Gateway
     rules: Callable[[], RuleBook]
     rule_desk: RuleDesk
-    admin_key: str | None
+    access: Access
     note_impression: Callable[[Slate], None]
     readiness: Callable[[], Readiness]
     session_policy: SessionPolicy

@@ -16,7 +16,7 @@ from infra.processes.ports import free_ports
 from infra.settings import PROJECT_ROOT
 
 LAYERS = "serving|writer|archiver|daily|parity"
-UNITS = "seconds|records|rows|fields|requests|slates|items|events|impressions|swaps|rebuilds|letters|runs"
+UNITS = "seconds|bytes|records|rows|fields|requests|slates|items|events|impressions|swaps|rebuilds|letters|runs"
 NAME = re.compile(f"firth_({LAYERS})_([a-z_]+_)?({UNITS})(_total)?")
 
 

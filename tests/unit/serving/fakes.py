@@ -20,6 +20,7 @@ from serving.adapters.publisher import Confirmed, Outcome, Record
 from serving.adapters.rule_book import FollowedRules, RuleDesk
 from serving.api.contract import Readiness
 from serving.api.services import Services
+from serving.api.guard import Access
 from serving.pipeline.compose import Compose
 from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
@@ -33,7 +34,6 @@ from serving.pipeline.trending import Trending, TrendWindow
 from tests.builders import START_MS, interaction, stamp
 
 GRACE_MS = 5 * MINUTE_MS
-ADMIN_KEY = "sixteen characters"
 AWAY = DependencyError("a store", "is away", "start it")
 
 
@@ -153,7 +153,7 @@ class World:
     trends: FakeTrends = field(default_factory=FakeTrends)
     catalogue: Catalogue = field(default_factory=Catalogue)
     rules: FollowedRules = field(default_factory=FollowedRules)
-    admin_key: str | None = ADMIN_KEY
+    access: Access = field(default_factory=Access)
     publisher: FakePublisher = field(default_factory=FakePublisher)
     impressions: list[Slate] = field(default_factory=list)
     readiness: Readiness = field(default_factory=lambda: Readiness(ready=True, checks={}))
@@ -204,7 +204,7 @@ class World:
             ),
             rules=self.rules.book,
             rule_desk=RuleDesk(self.publisher, self.rules, "", lambda: self.now_ms),
-            admin_key=self.admin_key,
+            access=self.access,
             note_impression=self.impressions.append,
             readiness=lambda: self.readiness,
             session_policy=Policies().session,

@@ -1,0 +1,34 @@
+"""Token buckets: how often each key may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import NamedTuple
+
+
+class Taken(NamedTuple):
+    """What a request found in its bucket: `left` tokens after it, or none and `wait_s` until there is one."""
+
+    left: float
+    wait_s: float
+
+
+class TokenBuckets:
+    """One bucket a key, in this process. A full one holds `burst` tokens; a request takes one."""
+
+    def __init__(self, burst: int, clock: Callable[[], float] = monotonic) -> None:
+        self.burst = burst
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def take(self, key_id: str, per_s: float) -> Taken:
+        """Take a token from the bucket, into which `per_s` come a second."""
+        now = self._clock()
+        tokens, at = self._buckets.get(key_id, (float(self.burst), now))
+        tokens = min(float(self.burst), tokens + (now - at) * per_s)
+        if tokens < 1:
+            self._buckets[key_id] = (tokens, now)
+            return Taken(0, (1 - tokens) / per_s)
+        self._buckets[key_id] = (tokens - 1, now)
+        return Taken(tokens - 1, 0)
