@@ -15,8 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.placements import Placements
 from domain.policies import Policies
-from schemas.errors import ConfigurationError
 from infra.access_settings import AccessSettings
+from schemas.errors import ConfigurationError
 from schemas.topics import INTERACTIONS
 
 PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent
@@ -97,8 +97,8 @@ class ServingSettings(Piece):
     history_cache_rows_max: int = Field(default=100_000, ge=1)
     events_in_flight_max: int = Field(default=20_000, ge=1)
     publish_deadline_ms: int = Field(default=5_000, ge=1)
-    placements: Placements = Placements()
     spool_mb_max: int = Field(default=0, ge=0)
+    placements: Placements = Placements()
     access: AccessSettings = AccessSettings()
 
 
@@ -223,8 +223,6 @@ class Settings(BaseSettings):
         return self.experiments_file or self.state_dir / "experiments.json"
 
     @property
-    def mlflow_path(self) -> Path:
-    @property
     def keys_path(self) -> Path:
         """Who may ask the server: docs/security.md."""
         return self.serving.access.keys_file or self.state_dir / "keys.json"
@@ -234,6 +232,8 @@ class Settings(BaseSettings):
         """Events that wait for Kafka."""
         return self.state_dir / "spool"
 
+    @property
+    def mlflow_path(self) -> Path:
         """MLflow's SQLite store."""
         return self.state_dir / "mlflow.db"
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 
 from domain.artifacts import Artifact
-from domain.slates import Query
+from domain.slates import Query, Slate
 from infra import logs, metrics
 from infra.access_settings import LOOPBACKS
 from infra.settings import Settings, load_settings
@@ -28,19 +28,18 @@ from serving.adapters.follower import TopicFollower
 from serving.adapters.gateway import Gateway
 from serving.adapters.history_cache import HistoryCache
 from serving.adapters.impressions import ImpressionLog
-from serving.adapters.publisher import Publisher
 from serving.adapters.keys_file import KeysWatcher, text_of
+from serving.adapters.publisher import Publisher
 from serving.adapters.redis_features import RedisFeatures
 from serving.adapters.rule_book import FollowedRules, RuleDesk
-from serving.adapters.stream_pulse import StreamPulse
 from serving.adapters.spool import Spool, SpoolingPublisher
+from serving.adapters.stream_pulse import StreamPulse
 from serving.adapters.trends import ItemTrends
 from serving.api.application import build
 from serving.api.contract import Readiness
-from serving.api.services import Services
 from serving.api.guard import Access
+from serving.api.services import Services
 from serving.pipeline.compose import Compose
-from serving.api.token_buckets import TokenBuckets
 from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate
@@ -53,11 +52,11 @@ from serving.pipeline.trending import Trending
 
 log = logging.getLogger(__name__)
 
-
-def create_app() -> FastAPI:
 PUBLISH_MARGIN_MS: Final = 2_000
 """How much longer than Kafka's own a request's deadline is at least, so that events get their verdicts."""
 
+
+def create_app() -> FastAPI:
     """The application that a worker process serves, from the environment."""
     logs.configure("serving")
     # While a store is away its driver prints a traceback every two seconds; /readyz and `degraded` say it better.
@@ -85,17 +84,17 @@ class Server:
             "trends": TopicFollower(settings.kafka, ITEM_STATES, self.trends.take, self.trends.refresh),
         }
         self.publisher = Publisher(settings.kafka, serving.events_in_flight_max, serving.publish_deadline_ms)
-        self.impressions = ImpressionLog(self.publisher, settings.kafka.topic_prefix, _count_impressions)
-        self.artifacts = ArtifactWatcher(settings.artifacts_dir, self._note_swap)
         self.spooling = (
             SpoolingPublisher(self.publisher, Spool(settings.spool_dir, serving.spool_mb_max * 1_000_000))
             if serving.spool_mb_max
             else None
         )
+        self.impressions = ImpressionLog(self.publisher, settings.kafka.topic_prefix, _count_impressions)
+        self.artifacts = ArtifactWatcher(settings.artifacts_dir, self._note_swap)
         self.experiments = ExperimentsWatcher(settings.experiments_path, settings.artifacts_dir)
+        self.keys = KeysWatcher(settings.keys_path)
         self.footing = Footing(
             self.artifacts.current, self._is_speed_stale, settings.policies.bucket, settings.batch.closing_grace_ms
-        self.keys = KeysWatcher(settings.keys_path)
         )
         self._is_stopping = False
 
@@ -126,7 +125,7 @@ class Server:
             ),
             rules=self.rules.book,
             rule_desk=RuleDesk(self.publisher, self.rules, settings.kafka.topic_prefix, now_ms),
-            access=self._access(),
+            admin_key=key.get_secret_value() if (key := settings.serving.admin_key) else None,
             note_impression=self.impressions.note,
             readiness=self.readiness,
             session_policy=settings.policies.session,
@@ -135,11 +134,6 @@ class Server:
         )
         return build(services, self._lifespan)
 
-    def readiness(self) -> Readiness:
-        """Ready from when the model and the catalogue have been looked for until the process stops.
-
-        A dependency that is away makes a server no less ready: it answers from a lower rung.
-        """
     def _access(self) -> Access:
         serving = self._settings.serving
         access, key_file = serving.access, serving.access.page_key_file
@@ -153,6 +147,11 @@ class Server:
             timeout_s=max(access.request_timeout_ms, serving.publish_deadline_ms + PUBLISH_MARGIN_MS) / 1000,
         )
 
+    def readiness(self) -> Readiness:
+        """Ready from when the model and the catalogue have been looked for until the process stops.
+
+        A dependency that is away makes a server no less ready: it answers from a lower rung.
+        """
         model = self.artifacts.current()
         followed = {name: _state_of(follower) for name, follower in self.followers.items()}
         checks = {
@@ -161,12 +160,12 @@ class Server:
             **followed,
             "experiments": ", ".join(self.experiments.names) or "none",
             **({"refused_experiments": self.experiments.problem} if self.experiments.problem else {}),
+            **({"refused_keys": self.keys.problem} if self.keys.problem else {}),
             "redis": "away" if self.speed.breaker.is_open else "usable",
             "cassandra": "usable" if self.history.is_connected else "away",
             "kafka": "usable" if self.publisher.is_connected else "away",
         }
         settled = self.artifacts.has_looked and "reading" not in followed.values()
-            **({"refused_keys": self.keys.problem} if self.keys.problem else {}),
         return Readiness(ready=settled and not self._is_stopping, checks=checks)
 
     def _is_speed_stale(self, asked_at_ms: int) -> bool:
@@ -195,11 +194,6 @@ class Server:
             treat=Treat(self.experiments.assign),
             govern=Govern(self.rules.book),
         )
-        timers = {
-            stage: metrics.SERVING_STAGE_SECONDS.labels(stage)
-            for stage in ("hydrate", "retrieve", "filter", "score", "compose")
-        }
-        return Pipeline(stages, lambda stage, seconds: timers[stage].observe(seconds))
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -239,6 +233,16 @@ class Server:
         await self.speed.close()
         await asyncio.to_thread(self.history.close)
         log.info("server.stopped", extra={"pid": os.getpid()})
+
+
+def _timed(stages: Stages) -> Pipeline:
+    """The pipeline, its stages measured."""
+    timers = {stage: metrics.SERVING_STAGE_SECONDS.labels(stage) for stage in metrics.STAGES}
+    return Pipeline(stages, lambda stage, seconds: timers[stage].observe(seconds))
+
+
+def _new_id() -> str:
+    return uuid4().hex
 
 
 def now_ms() -> int:

@@ -17,8 +17,8 @@ from schemas.events import InteractionContext, InteractionEvent, ItemEvent, deco
 from schemas.topics import INTERACTIONS, ITEMS
 from serving.adapters.catalogue import Catalogue
 from serving.adapters.publisher import Confirmed, Outcome, Record
-
 from serving.adapters.spool import Spooled
+
 
 class Publishing(Protocol):
     """The way into Kafka."""
@@ -33,9 +33,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `accepted`: Kafka has acknowledged it. `rejected`: it breaks the contract, sending it again is useless.
     `unconfirmed`: Kafka has not acknowledged it in time; send it again, its `event_id` makes that safe.
-    """
     `spooled`: it waits on the server's disk for Kafka; there is no need to send it again.
     `unknown_item`: it counts, but the catalogue does not know its item.
+    """
 
     index: int
     verdict: Literal["accepted", "rejected", "unconfirmed", "spooled"]
@@ -102,6 +102,8 @@ class Gateway:
                 received_at_ms = max(received_at_ms, outcome.received_at_ms)
                 verdicts[index] = Verdict(index=index, verdict="accepted")
                 accepted.append(records[index].event_id)
+            elif isinstance(outcome, Spooled):
+                verdicts[index] = Verdict(index=index, verdict="spooled")
             else:
                 verdicts[index] = Verdict(index=index, verdict="unconfirmed", detail=outcome.problem)
         if any(accepted):
@@ -114,8 +116,6 @@ class Gateway:
         value = encode(event)
         screen(event.visitor_id, value, Stamp(self._now_ms(), -1, -1), self._policy)
         return Record(self._interactions, event.visitor_id, value, event.event_id)
-            elif isinstance(outcome, Spooled):
-                verdicts[index] = Verdict(index=index, verdict="spooled")
 
     def _item(self, raw: bytes) -> Record:
         item = decode(ItemEvent, raw)

@@ -235,11 +235,11 @@ class Verdicts(_Shape, frozen=True, kw_only=True):
     """The answer to `POST /v1/events` and `POST /v1/items`: one verdict an event, in their order.
 
     `received_at_ms` is Kafka's newest timestamp: an answer with `features_as_of_ms` at or past it knows these events.
-    spooled: int
     """
 
     accepted: int
     rejected: int
+    spooled: int
     received_at_ms: int
     verdicts: tuple[Verdict, ...]
 

@@ -12,8 +12,8 @@ from schemas.events import InteractionEvent, ItemEvent
 from schemas.rules import RuleEvent, RuleTerms
 from serving.api import contract
 from serving.api.examples import EXAMPLES
-
 from serving.api.scopes import scope_of
+
 _REFERENCE: Final = "#/components/schemas/{name}"
 DOCUMENTED: Final = (
     InteractionEvent,
@@ -75,31 +75,13 @@ def install(app: FastAPI) -> None:
             for name, example in EXAMPLES.items():
                 components[name]["examples"] = [example]
             made.setdefault("components", {}).setdefault("schemas", {}).update(components)
+            _tell_scopes(made)
             app.openapi_schema = made
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
 
 
-_TITLES: Final = {
-    401: "The key is missing or wrong",
-    403: "The key is not good for this",
-    404: "Unknown",
-    409: "Not as the request expects",
-    413: "Too large",
-    422: "Breaks the contract",
-    503: "Try again later",
-}
-
-
-def _to(shape: type) -> dict[str, Any]:
-    return {"$ref": _REFERENCE.format(name=shape.__name__)}
-            _tell_scopes(made)
-
-
-def _content(schema: dict[str, Any], media_type: str, description: str) -> dict[str, Any]:
-    content: dict[str, Any] = {"content": {media_type: {"schema": schema}}}
-    return {"description": description, **content} if description else content
 def _tell_scopes(document: dict[str, Any]) -> None:
     """Say which scope each route asks for, and what it answers to a request that the guard refuses."""
     document["components"]["securitySchemes"] = {
@@ -116,4 +98,22 @@ def _tell_scopes(document: dict[str, Any]) -> None:
                 operation["responses"] = refusals | operation["responses"]
 
 
+_TITLES: Final = {
+    401: "The key is missing or wrong",
+    403: "The key is not good for this",
+    404: "Unknown",
+    409: "Not as the request expects",
+    413: "Too large",
+    422: "Breaks the contract",
     429: "The key has asked too often",
+    503: "Try again later",
+}
+
+
+def _to(shape: type) -> dict[str, Any]:
+    return {"$ref": _REFERENCE.format(name=shape.__name__)}
+
+
+def _content(schema: dict[str, Any], media_type: str, description: str) -> dict[str, Any]:
+    content: dict[str, Any] = {"content": {media_type: {"schema": schema}}}
+    return {"description": description, **content} if description else content

@@ -13,8 +13,8 @@ from serving.adapters.catalogue import Catalogue
 from serving.adapters.gateway import Gateway
 from serving.adapters.rule_book import RuleDesk
 from serving.api.contract import Readiness
-from serving.pipeline.footing import Footing
 from serving.api.guard import Access
+from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate
 from serving.pipeline.pipeline import Pipeline
 from serving.pipeline.rank import Rank

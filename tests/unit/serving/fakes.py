@@ -19,8 +19,8 @@ from serving.adapters.gateway import Gateway
 from serving.adapters.publisher import Confirmed, Outcome, Record
 from serving.adapters.rule_book import FollowedRules, RuleDesk
 from serving.api.contract import Readiness
-from serving.api.services import Services
 from serving.api.guard import Access
+from serving.api.services import Services
 from serving.pipeline.compose import Compose
 from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
@@ -204,7 +204,7 @@ class World:
             ),
             rules=self.rules.book,
             rule_desk=RuleDesk(self.publisher, self.rules, "", lambda: self.now_ms),
-            access=self.access,
+            admin_key=self.admin_key,
             note_impression=self.impressions.append,
             readiness=lambda: self.readiness,
             session_policy=Policies().session,
