@@ -14,7 +14,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 
 from domain.artifacts import Artifact
-from domain.slates import Query, Slate
+from domain.slates import Query
 from infra import logs, metrics
 from infra.access_settings import LOOPBACKS
 from infra.settings import Settings, load_settings
@@ -39,6 +39,7 @@ from serving.api.application import build
 from serving.api.contract import Readiness
 from serving.api.guard import Access
 from serving.api.services import Services
+from serving.api.token_buckets import TokenBuckets
 from serving.pipeline.compose import Compose
 from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
@@ -194,6 +195,11 @@ class Server:
             treat=Treat(self.experiments.assign),
             govern=Govern(self.rules.book),
         )
+        timers = {
+            stage: metrics.SERVING_STAGE_SECONDS.labels(stage)
+            for stage in ("hydrate", "retrieve", "filter", "score", "compose")
+        }
+        return Pipeline(stages, lambda stage, seconds: timers[stage].observe(seconds))
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -233,16 +239,6 @@ class Server:
         await self.speed.close()
         await asyncio.to_thread(self.history.close)
         log.info("server.stopped", extra={"pid": os.getpid()})
-
-
-def _timed(stages: Stages) -> Pipeline:
-    """The pipeline, its stages measured."""
-    timers = {stage: metrics.SERVING_STAGE_SECONDS.labels(stage) for stage in metrics.STAGES}
-    return Pipeline(stages, lambda stage, seconds: timers[stage].observe(seconds))
-
-
-def _new_id() -> str:
-    return uuid4().hex
 
 
 def now_ms() -> int:

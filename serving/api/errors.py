@@ -66,7 +66,22 @@ class ForeignOrigin(ContractError):
     """A page of another origin asks, which the server does not expect."""
 
     def __init__(self) -> None:
-        super().__init__("this server has no admin key: set FIRTH_SERVING__ADMIN_KEY to at least 16 characters")
+        super().__init__("pages of this origin may not ask: name it in FIRTH_SERVING__ACCESS__ALLOWED_ORIGINS")
+
+
+class LimitExceeded(ContractError):
+    """A key asks more often than it may."""
+
+    def __init__(self, wait_s: float) -> None:
+        self.wait_s = wait_s
+        super().__init__(f"this key has asked too often: wait {wait_s:.3f} s")
+
+
+class TookTooLong(DependencyError):
+    """A request was not read, or not answered, in time."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__("the request", f"was not done within {limit_s:g} s", "send it again, or less at a time")
 
 
 class UnknownRule(ContractError):
@@ -107,7 +122,9 @@ MEANINGS: Final[dict[type[PlatformError], Meaning]] = {
     RuleError: Meaning(422, "The request breaks the contract", "contract"),
     RuleConflict: Meaning(409, "The rules are not as the request expects", "conflict"),
     Unauthorised: Meaning(401, "The key is missing or wrong", "unauthorised"),
-    Forbidden: Meaning(403, "The server has no key for this", "forbidden"),
+    Forbidden: Meaning(403, "The key is not good for this", "forbidden"),
+    ForeignOrigin: Meaning(403, "Pages of this origin may not ask", "origin"),
+    LimitExceeded: Meaning(429, "Too many requests", "limited"),
     UnknownRule: Meaning(404, "The rule is unknown", "unknown-rule"),
     UnknownItem: Meaning(404, "The item is unknown", "unknown-item"),
     ContractError: Meaning(422, "The request breaks the contract", "contract"),

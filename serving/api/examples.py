@@ -55,7 +55,6 @@ _TERMS: Final = {
 _RULE: Final = {**_TERMS, "rule_id": "spring-sale", "version": 1_795_000_000_000}
 
 EXAMPLES: Final[dict[str, Any]] = {
-    **EXAMPLES_OF_PAGES,
     "InteractionEvent": {
         "event_id": "6f1c",
         "visitor_id": "ada",
