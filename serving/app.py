@@ -126,7 +126,7 @@ class Server:
             ),
             rules=self.rules.book,
             rule_desk=RuleDesk(self.publisher, self.rules, settings.kafka.topic_prefix, now_ms),
-            admin_key=key.get_secret_value() if (key := settings.serving.admin_key) else None,
+            access=self._access(),
             note_impression=self.impressions.note,
             readiness=self.readiness,
             session_policy=settings.policies.session,
@@ -235,6 +235,8 @@ class Server:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.impressions.flush()
         await self.publisher.close()
+        if self.spooling is not None:
+            self.spooling.close()
         await asyncio.gather(*(asyncio.to_thread(follower.stop) for follower in self.followers.values()))
         await self.speed.close()
         await asyncio.to_thread(self.history.close)

@@ -1,68 +1,63 @@
-"""The demo's view of the serving API: plain HTTP, as any consumer would use it."""
+"""The demo's view of the serving API: the Python client, as any consumer would use it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Sequence
+from typing import Final, TypeVar
 
-import httpx
 import msgspec
 
+from clients.python.firth_client import AsyncFirth, Event, FirthError, Slate
 from infra.demo.measures import K
 from schemas.errors import DependencyError
 from schemas.events import InteractionEvent, ItemEvent
 
-ITEMS_PER_POST: Final = 500
 POLL_S: Final = 0.003
+Answer = TypeVar("Answer")
 
 
 class Client:
-    """One server's API. Every call is bounded by `timeout_s`."""
+    """One server's API. Every attempt is bounded by `timeout_s`."""
 
-    def __init__(self, url: str, timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str, key: str | None = None, timeout_s: float = 10.0) -> None:
         self.url = url
-        self._http = httpx.AsyncClient(base_url=url, timeout=timeout_s)
+        self._firth = AsyncFirth(url, key, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._firth.close()
 
-    async def recommend(self, visitor_id: str, count: int = K) -> dict[str, Any]:
+    async def recommend(self, visitor_id: str, count: int = K) -> Slate:
         """One slate, as the server answers it."""
-        body = {"visitor_id": visitor_id, "count": count}
-        return await self._json("POST", "/v1/recommendations", body)
+        return await self._told(self._firth.recommend(visitor_id, count=count))
 
     async def send(self, events: Sequence[InteractionEvent]) -> int:
         """Post events; the number that were rejected."""
-        answer = await self._json("POST", "/v1/events", {"events": [msgspec.to_builtins(event) for event in events]})
-        return int(answer["rejected"])
+        plain = [msgspec.convert(msgspec.to_builtins(event), Event) for event in events]
+        return (await self._told(self._firth.send(plain))).rejected
 
     async def put_items(self, items: Sequence[ItemEvent]) -> None:
         """Post the catalogue."""
-        for start in range(0, len(items), ITEMS_PER_POST):
-            batch = [msgspec.to_builtins(item) for item in items[start : start + ITEMS_PER_POST]]
-            answer = await self._json("POST", "/v1/items", {"items": batch})
-            if answer["rejected"]:
-                raise DependencyError(self.url, f"refused items: {answer}", "see the server's log")
+        answer = await self._told(self._firth.put_items([msgspec.to_builtins(item) for item in items]))
+        if answer.rejected:
+            raise DependencyError(self.url, f"refused items: {answer}", "see the server's log")
 
     async def wait_for_click(self, visitor_id: str, item_id: str, before: Sequence[str], deadline_s: float) -> bool:
         """Poll until a slate both knows the click and differs from the one before; False at the deadline."""
         until = time.monotonic() + deadline_s
         while time.monotonic() < until:
             slate = await self.recommend(visitor_id)
-            knows = item_id in slate["session"]["items"]
-            if knows and [item["item_id"] for item in slate["items"]] != list(before):
+            knows = item_id in slate.session["items"]
+            if knows and [item.item_id for item in slate.items] != list(before):
                 return True
             await asyncio.sleep(POLL_S)
         return False
 
-    async def _json(self, method: str, path: str, body: Any) -> dict[str, Any]:
+    async def _told(self, asked: Awaitable[Answer]) -> Answer:
+        """The answer. Raises DependencyError."""
         try:
-            response = await self._http.request(method, path, json=body)
-            response.raise_for_status()
-        except httpx.HTTPError as error:
-            raise DependencyError(f"{self.url}{path}", repr(error), "see `python -m infra logs serving`") from error
-        answer: dict[str, Any] = response.json()
-        return answer
+            return await asked
+        except FirthError as error:
+            raise DependencyError(self.url, str(error), "see `python -m infra logs serving`") from error

@@ -57,9 +57,9 @@ class LiveTraffic:
             return
         self.measures.events += len(step)
         for rating, slate in zip(step, slates, strict=True):
-            for name in slate["degraded"]:
+            for name in slate.degraded:
                 self.measures.degraded[name] = self.measures.degraded.get(name, 0) + 1
-            self.measures.ours.observe([item["item_id"] for item in slate["items"]], rating.item)
+            self.measures.ours.observe([item.item_id for item in slate.items], rating.item)
             self.measures.popularity.observe(self._popularity.slate(rating.visitor), rating.item)
             self.measures.batch_only.observe(self._batch_only.slate(rating.visitor), rating.item)
             self._popularity.observe(rating)
@@ -105,7 +105,7 @@ class LiveTraffic:
         Raises:
             DependencyError: a request failed, or no slate knew the click in time.
         """
-        before = [shown["item_id"] for shown in (await self._client.recommend(visitor))["items"]]
+        before = [shown.item_id for shown in (await self._client.recommend(visitor)).items]
         now_ms = time.time_ns() // 1_000_000
         click = InteractionEvent(
             event_id=event_id, visitor_id=visitor, item_id=item, kind="click", occurred_at_ms=now_ms

@@ -20,7 +20,7 @@ from infra.demo.measures import Measures
 from infra.demo.movielens import MovieLens, Rating
 from infra.demo.steps import Steps
 from infra.processes.ports import choose_free_ports
-from infra.settings import PROJECT_ROOT, Settings, load_settings
+from infra.settings import PREFIX, PROJECT_ROOT, Settings, load_settings
 from schemas.errors import ConsistencyError, DependencyError, PlatformError
 
 READY_DEADLINE_S: Final = 120.0
@@ -32,7 +32,7 @@ def demo(arguments: list[str]) -> int:
     parser.add_argument("--rate", type=float, default=60.0, help="events per second at most (default 60)")
     parser.add_argument("--events", type=int, default=None, help="events to stream (default: all that are left)")
     options = parser.parse_args(arguments)
-    settings = load_settings()
+    settings = keyed(load_settings())
     steps = Steps(settings, _say)
     started = time.monotonic()
     data, artifact = _bring_up(steps, settings)
@@ -62,7 +62,7 @@ def smoke(arguments: list[str]) -> int:
         "FIRTH_SCHEDULE__DAILY_AT": "never",
     }
     os.environ.update(choose_free_ports(random.Random()) | own)
-    settings = load_settings()
+    settings = keyed(load_settings())
     steps = Steps(settings, _say)
     try:
         report = _smoke(steps, settings, options)
@@ -72,6 +72,15 @@ def smoke(arguments: list[str]) -> int:
         steps.stop_services()
     print(json.dumps(report), flush=True)
     return 0 if report["ok"] else 1
+
+
+def keyed(settings: Settings) -> Settings:
+    """The settings with keys asked for, and a local one for the page and the traffic; what is started gets them too."""
+    path = str(settings.state_dir / "demo" / "key")
+    os.environ.update(
+        {f"{PREFIX}SERVING__ACCESS__REQUIRE_KEYS": "true", f"{PREFIX}SERVING__ACCESS__PAGE_KEY_FILE": path}
+    )
+    return load_settings()
 
 
 def _smoke(steps: Steps, settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
@@ -110,6 +119,7 @@ def _smoke(steps: Steps, settings: Settings, options: argparse.Namespace) -> dic
 def _bring_up(steps: Steps, settings: Settings) -> tuple[MovieLens, Artifact]:
     """From nothing, or from where the last run stopped, to a slate by today's model."""
     data = steps.read_data()
+    steps.make_key()
     steps.start_services()
     steps.import_history(data)
     asyncio.run(_publish_items(settings, data))
@@ -123,7 +133,7 @@ def _bring_up(steps: Steps, settings: Settings) -> tuple[MovieLens, Artifact]:
 
 
 async def _publish_items(settings: Settings, data: MovieLens) -> None:
-    client = Client(_url(settings))
+    client = _client(settings)
     try:
         await client.put_items(list(data.items.values()))
     finally:
@@ -132,11 +142,11 @@ async def _publish_items(settings: Settings, data: MovieLens) -> None:
 
 async def _wait_for_model(settings: Settings, version: str) -> None:
     """Until a slate names the version that was just published."""
-    client, until = Client(_url(settings)), time.monotonic() + READY_DEADLINE_S
+    client, until = _client(settings), time.monotonic() + READY_DEADLINE_S
     try:
         while time.monotonic() < until:
             slate = await client.recommend("nobody")
-            if slate["model_version"] == version and slate["items"]:
+            if slate.model_version == version and slate.items:
                 return
             await asyncio.sleep(0.2)
     finally:
@@ -154,7 +164,7 @@ async def _stream(
     steps: Steps,
 ) -> Measures:
     popularity = Popularity([*data.history, *data.live[:sent]])
-    client = Client(_url(settings))
+    client = _client(settings)
     traffic = LiveTraffic(client, data, popularity, BatchOnly(artifact, data.history, popularity))
     try:
         await traffic.run(ratings, rate=rate, tell=_say)
@@ -192,6 +202,11 @@ def _setup_seconds() -> float | None:
 
 def _url(settings: Settings) -> str:
     return f"http://{settings.serving.host}:{settings.serving.port}"
+
+
+def _client(settings: Settings) -> Client:
+    key_file = settings.serving.access.page_key_file
+    return Client(_url(settings), key_file.read_text() if key_file else None)
 
 
 def _say(line: str) -> None:

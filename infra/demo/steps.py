@@ -33,6 +33,13 @@ class Steps:
         """What the demo keeps between two runs."""
         return self._settings.state_dir / "demo"
 
+    def make_key(self) -> None:
+        """`python -m serving keys create`: once, into a file for nobody's eyes; it is neither shown nor an argument."""
+        path = self._settings.serving.access.page_key_file
+        if path is not None and not path.exists():
+            scopes = [part for scope in ("produce", "consume", "admin") for part in ("--scope", scope)]
+            self._run("key", "serving", "keys", "create", *scopes, "--name", "demo", "--out", str(path))
+
     def start_services(self) -> None:
         """`python -m infra up`: idempotent."""
         self._run("services", "infra", "up")

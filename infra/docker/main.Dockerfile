@@ -14,6 +14,7 @@ COPY infra /srv/firth/infra
 COPY batch /srv/firth/batch
 COPY speed /srv/firth/speed
 COPY serving /srv/firth/serving
+COPY clients /srv/firth/clients
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/srv/firth PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/tmp/numba
 WORKDIR /srv/firth
 USER firth

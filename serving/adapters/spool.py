@@ -151,6 +151,10 @@ class SpoolingPublisher:
             await asyncio.sleep(REPLAY_EVERY_S)
             await self.replay()
 
+    def close(self) -> None:
+        """Leave what is spooled to the next process."""
+        self._spool.close()
+
     async def replay(self) -> int:
         """Publish what is spooled, file by file, until there is none or Kafka does not take it; returns how many."""
         replayed = 0

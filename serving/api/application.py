@@ -17,6 +17,8 @@ from serving.api.guard import COOKIE, Guard
 from serving.api.services import Services
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "page"
+CLIENT: Final = Path(__file__).resolve().parents[2] / "clients" / "javascript"
+
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -34,6 +36,7 @@ def build(services: Services, lifespan: Lifespan | None = None) -> FastAPI:
         app.include_router(routes.router(services))
     errors.install(app)
     documents.install(app)
+    app.mount("/page/client", StaticFiles(directory=CLIENT), name="client")
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
 
     @app.get("/", include_in_schema=False)

@@ -1,4 +1,8 @@
 // The server's API, as any consumer would use it.
+import { Events, Rejected } from "./client/firth.js";
+
+const PATIENCE_MS = 10_000;
+const events = new Events();
 
 export class Failure extends Error {
   constructor(problem) {
@@ -20,9 +24,12 @@ export const visitor = (id) => ask(`/v1/visitors/${encodeURIComponent(id)}`);
 export const search = (text) => ask(`/v1/items?limit=8&query=${encodeURIComponent(text)}`);
 export const trending = () => ask("/v1/trending?count=8");
 
+// When Kafka has taken the event. What it does not take within 10 s is told, and sent again behind the scenes.
 export async function send(event) {
-  const answer = await ask("/v1/events", [event]);
-  const [verdict] = answer.verdicts;
-  if (verdict.verdict !== "accepted") throw new Failure({ title: "rejected", detail: `${verdict.field}: ${verdict.detail}` });
-  return answer.received_at_ms;
+  const late = new Promise((_, fail) => setTimeout(fail, PATIENCE_MS, new Failure({ title: "The event waits for Kafka" })));
+  try {
+    return await Promise.race([events.send(event, { now: true }), late]);
+  } catch (error) {
+    throw error instanceof Rejected ? new Failure({ title: "rejected", detail: error.message }) : error;
+  }
 }

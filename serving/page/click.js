@@ -6,18 +6,11 @@ const PAUSE_MS = 4;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
 // The slate's answer, the visitor's features, and the hops in milliseconds; `arrived` is false when patience ran out.
 export async function click(visitorId, act, options) {
   const started = performance.now();
   const receivedAtMs = await api.send({
-    event_id: newId(),
     visitor_id: visitorId,
-    occurred_at_ms: Date.now(),
     context: { utc_offset_min: -new Date().getTimezoneOffset(), device: "page" },
     ...act,
   });
