@@ -204,7 +204,7 @@ class World:
             ),
             rules=self.rules.book,
             rule_desk=RuleDesk(self.publisher, self.rules, "", lambda: self.now_ms),
-            admin_key=self.admin_key,
+            access=self.access,
             note_impression=self.impressions.append,
             readiness=lambda: self.readiness,
             session_policy=Policies().session,
