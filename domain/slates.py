@@ -22,17 +22,25 @@ class Source(StrEnum):
     """Who proposed an item."""
 
     SESSION = "session"  # the line-up, on what the visitor did
+    TASTE = "taste"  # what the visitor liked over all sessions
+    CONTENT = "content"  # items on which nobody has acted, like those of the session
     SIMILAR = "similar"
+    CATEGORY = "category"  # popular in a category that the visitor named
     TRENDING = "trending"
     POPULAR = "popular"
+    NEW = "new"
     PINNED = "pinned"  # by a rule, when nobody else proposed it
 
 
 SOURCE_WEIGHTS: Final[Mapping[Source, float]] = {
     Source.SESSION: 1.0,
+    Source.TASTE: 0.1,
+    Source.CONTENT: 0.05,
     Source.SIMILAR: 0.1,
+    Source.CATEGORY: 0.05,
     Source.TRENDING: 0.02,
     Source.POPULAR: 0.01,
+    Source.NEW: 0.01,
     Source.PINNED: 0.0,
 }
 """The line-up on the session decides; the others order what these do not know, and fill the rest of the slate."""
@@ -69,8 +77,13 @@ class Removal(StrEnum):
     SHOWN_BEFORE = "shown_before"
     SEEN = "seen"
     DELETED = "deleted"
+    HIDDEN = "hidden"
+    OUT_OF_STOCK = "out_of_stock"
+    AGE = "age"
     FILTERED = "filtered"
     RULE = "rule"
+    RESTED = "rested"
+    VARIANT = "variant"
     CATEGORY_CAP = "category_cap"
     BELOW_THE_CUT = "below_the_cut"
 
@@ -104,6 +117,13 @@ class Visitor:
         return tuple(act for act in acts if act.kind not in UNWELCOME_KINDS)
 
     @property
+    def liked(self) -> tuple[str, ...]:
+        """The items of all sessions, oldest first, each where it was last: what a taste is told by."""
+        acts = (act for act in (*self.past, *self.session) if act.kind not in UNWELCOME_KINDS)
+        newest = {act.item_id: act.at_ms for act in acts}
+        return tuple(sorted(newest, key=newest.__getitem__))
+
+    @property
     def seen(self) -> frozenset[str]:
         """Items that need not be shown again."""
         return frozenset(act.item_id for act in (*self.session, *self.past, *self.at_hand))
@@ -132,6 +152,7 @@ class Query:
     sources: frozenset[Source] = frozenset(Source)
     at_hand: tuple[str, ...] = ()
     clicks: tuple[Act, ...] = ()
+    age: int | None = None
     personalise: bool = True
     visitor: Visitor = NOBODY
     treatment: Treatment = UNTREATED
@@ -182,13 +203,14 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Slate:
-    """The ordered answer to one query."""
+    """The ordered answer to one query. `policy` says by which rule it was made, so that rows are measured apart."""
 
     slate_id: str
     query: Query
     shown: tuple[Shown, ...]
     removed: tuple[Removed, ...]
     model_version: str
+    policy: str = "session_first"
 
 
 def recognise(session: Cells | None, profile: Cells, asked_at_ms: int, policy: SessionPolicy) -> Visitor:

@@ -34,8 +34,8 @@ FRESHNESS_SECONDS: Final = (0.005, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.25, 0
 WORK_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 ROUTES: Final = (
-    "recommendations", "rank", "explain", "similar", "trending", "visitors", "events", "items", "rules", "health",
-    "page", "other",
+    "recommendations", "page", "rank", "explain", "similar", "trending", "search", "onboarding", "visitors", "events",
+    "items", "catalogue", "rules", "health", "site", "other",
 )  # fmt: skip
 STATUSES: Final = ("2xx", "4xx", "5xx")
 STAGES: Final = ("hydrate", "retrieve", "filter", "score", "compose")

@@ -33,6 +33,7 @@ UTC_OFFSET_MIN_MAX: Final = 840
 WEIGHT_MIN: Final = 0.001
 WEIGHT_MAX: Final = 10
 VALUE_MAX: Final = 1e9
+AGE_MAX: Final = 21
 SHOWN_MAX: Final = 500
 ASSIGNED_MAX: Final = 32
 """Bounds that the lake's rows are held against, too."""
@@ -88,7 +89,12 @@ class InteractionEvent(_Contract, frozen=True, kw_only=True):
 
 
 class ItemEvent(_Contract, frozen=True, kw_only=True):
-    """The catalogue's newest word on one item: an upsert, or a deletion when `deleted`."""
+    """The catalogue's newest word on one item: an upsert, or a deletion when `deleted`.
+
+    A `hidden` item is known and not shown, nor is one that is not `in_stock` or whose `age_min` (years) is above the
+    age that a query names. Items with one `variant_of`, and the item that it names, count as one item. A `repeatable`
+    one may come back in a later session after the visitor has acted on it.
+    """
 
     item_id: Identifier
     title: Annotated[str, Meta(max_length=512)] = ""
@@ -97,6 +103,11 @@ class ItemEvent(_Contract, frozen=True, kw_only=True):
     price_micros: Annotated[int, Meta(ge=0, le=PRICE_MICROS_MAX)] | None = None
     published_at_ms: Instant | None = None
     attributes: Attributes = {}
+    variant_of: Identifier | None = None
+    age_min: Annotated[int, Meta(ge=0, le=AGE_MAX)] = 0
+    in_stock: bool = True
+    repeatable: bool = False
+    hidden: bool = False
     deleted: bool = False
     schema_version: Literal[1] = 1
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 
 from domain.artifacts import Artifact
-from domain.slates import Query
+from domain.slates import Query, Slate
 from infra import logs, metrics
 from infra.access_settings import LOOPBACKS
 from infra.settings import Settings, load_settings
@@ -23,6 +23,7 @@ from schemas.topics import ITEM_STATES, ITEMS, RULES
 from serving.adapters.artifact_model import ArtifactWatcher
 from serving.adapters.cassandra_history import CassandraHistory
 from serving.adapters.catalogue import Catalogue
+from serving.adapters.catalogue_desk import CatalogueDesk
 from serving.adapters.experiments_file import ExperimentsWatcher
 from serving.adapters.follower import TopicFollower
 from serving.adapters.gateway import Gateway
@@ -40,16 +41,21 @@ from serving.api.contract import Readiness
 from serving.api.guard import Access
 from serving.api.services import Services
 from serving.api.token_buckets import TokenBuckets
+from serving.pipeline.categories import WithCategories
 from serving.pipeline.compose import Compose
 from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate
+from serving.pipeline.page import Pages
 from serving.pipeline.pipeline import Pipeline, Stages
 from serving.pipeline.rank import Rank
+from serving.pipeline.resting import Resting
 from serving.pipeline.retrieve import Model, Retrieve
 from serving.pipeline.rules import Boosted, Govern
+from serving.pipeline.search import Search
 from serving.pipeline.treat import Treat, score
 from serving.pipeline.trending import Trending
+from serving.pipeline.variants import OneOfVariants
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +103,7 @@ class Server:
         self.footing = Footing(
             self.artifacts.current, self._is_speed_stale, settings.policies.bucket, settings.batch.closing_grace_ms
         )
+        self.resting = Resting()
         self._is_stopping = False
 
     def application(self) -> FastAPI:
@@ -108,14 +115,21 @@ class Server:
             settings.policies.session,
             on_failure=_note_failure,
         )
+        stages = self._stages(hydrate)
+        rank = Rank(hydrate, self.artifacts.current, self.catalogue.item, self.footing.rungs)
         services = Services(
-            pipeline=self._pipeline(hydrate),
+            pipeline=_timed(stages),
+            pages=Pages(stages, self._model_for, self.trends, self.catalogue, _new_id),
             hydrate=hydrate,
             footing=self.footing,
             model_of=self.artifacts.current,
-            rank=Rank(hydrate, self.artifacts.current, self.catalogue.item, self.footing.rungs),
+            rank=rank,
+            search=Search(self.catalogue.titles, self.catalogue, rank, self.artifacts.current),
             trending=Trending(self.trends, self.artifacts.current, self.catalogue.item),
             catalogue=self.catalogue,
+            catalogue_desk=CatalogueDesk(
+                self.publisher, self.catalogue, settings.kafka.topic_prefix, self.followers["catalogue"].catch_up
+            ),
             gateway=Gateway(
                 self.spooling or self.publisher,
                 self.catalogue,
@@ -127,7 +141,7 @@ class Server:
             rules=self.rules.book,
             rule_desk=RuleDesk(self.publisher, self.rules, settings.kafka.topic_prefix, now_ms),
             access=self._access(),
-            note_impression=self.impressions.note,
+            note_impression=self._note_shown,
             readiness=self.readiness,
             session_policy=settings.policies.session,
             placements=settings.serving.placements,
@@ -184,22 +198,22 @@ class Server:
         metrics.SERVING_ARTIFACT_SWAPS.inc()
         metrics.SERVING_CUTOFF_SECONDS.set(artifact.manifest.cutoff_ms / 1000)
 
-    def _pipeline(self, hydrate: Hydrate) -> Pipeline:
-        stages = Stages(
+    def _note_shown(self, slate: Slate) -> None:
+        self.impressions.note(slate)
+        self.resting.note(slate)
+
+    def _stages(self, hydrate: Hydrate) -> Stages:
+        catalogue = self.catalogue
+        return Stages(
             hydrate=hydrate,
-            retrieve=Retrieve(self._model_for, self.trends),
-            filter=Filter(self._model_for, self.catalogue.item),
-            score=Boosted(score, self.catalogue.item),
-            compose=Compose(self._model_for, self.catalogue.categories, lambda: uuid4().hex),
+            retrieve=WithCategories(Retrieve(self._model_for, self.trends), self._model_for, catalogue.categories),
+            filter=Filter(self._model_for, catalogue, self.resting.rested_for),
+            score=Boosted(score, catalogue.item),
+            compose=OneOfVariants(Compose(self._model_for, catalogue.categories, _new_id), catalogue),
             footing=self.footing.rungs,
             treat=Treat(self.experiments.assign),
             govern=Govern(self.rules.book),
         )
-        timers = {
-            stage: metrics.SERVING_STAGE_SECONDS.labels(stage)
-            for stage in ("hydrate", "retrieve", "filter", "score", "compose")
-        }
-        return Pipeline(stages, lambda stage, seconds: timers[stage].observe(seconds))
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -241,6 +255,16 @@ class Server:
         await self.speed.close()
         await asyncio.to_thread(self.history.close)
         log.info("server.stopped", extra={"pid": os.getpid()})
+
+
+def _timed(stages: Stages) -> Pipeline:
+    """The pipeline, its stages measured."""
+    timers = {stage: metrics.SERVING_STAGE_SECONDS.labels(stage) for stage in metrics.STAGES}
+    return Pipeline(stages, lambda stage, seconds: timers[stage].observe(seconds))
+
+
+def _new_id() -> str:
+    return uuid4().hex
 
 
 def now_ms() -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from kafka import KafkaConsumer, TopicPartition
@@ -13,6 +15,7 @@ from kafka.errors import KafkaError
 
 from infra.metrics import SERVING_SKIPPED_RECORDS
 from infra.settings import KafkaSettings
+from schemas.errors import DependencyError
 from schemas.topics import Topic
 from serving.adapters.reachability import is_listening
 
@@ -48,6 +51,7 @@ class TopicFollower:
         self._after_poll = after_poll
         self._connect = connect or new_consumer
         self._next_offsets: dict[int, int] = {}
+        self._asked: deque[Callable[[], None]] = deque()  # to be told when all that the topic holds has been taken
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow-{self._topic}", daemon=True)
         self.is_caught_up = False
@@ -63,6 +67,24 @@ class TopicFollower:
         """Stop reading and wait for the thread to end."""
         self._stopped.set()
         self._thread.join(timeout=2 * RETRY_S)
+
+    async def catch_up(self, deadline_s: float) -> None:
+        """Return when all that the topic holds at this moment has been taken. Raises DependencyError when it has not
+        been by the deadline.
+        """
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(lambda: done.done() or done.set_result(None))
+
+        self._asked.append(tell)
+        try:
+            async with asyncio.timeout(deadline_s):
+                await done
+        except TimeoutError as error:
+            problem = f"topic {self._topic} was not read to its end within {deadline_s:.0f} s"
+            raise DependencyError(f"kafka {self._settings.bootstrap}", problem, "send it again later") from error
 
     def _run(self) -> None:
         pause_s = RETRY_S
@@ -100,10 +122,24 @@ class TopicFollower:
                     heard_at = time.monotonic()
                 self._take_pieces(pieces)
                 self._after_poll()
+                self._tell_who_waits(consumer, tuple(ends))
                 if self.has_failed or not self.is_caught_up:
                     self._note_progress(all(consumer.position(partition) >= end for partition, end in ends.items()))
         finally:
             consumer.close()
+
+    def _tell_who_waits(self, consumer: KafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+        """Read on to the present end for those who have asked up to now, and tell them. While the follower was away
+        they wait, at most as long as they want to.
+        """
+        count = len(self._asked)
+        if not count:
+            return
+        ends = consumer.end_offsets(partitions)
+        while not self._stopped.is_set() and any(consumer.position(each) < end for each, end in ends.items()):
+            self._take_pieces(consumer.poll(timeout_ms=POLL_MS, max_records=5_000))
+        for _ in range(count):
+            self._asked.popleft()()
 
     def _note_progress(self, is_at_end: bool) -> None:
         """After a failure all is well only at the end of the topic, so that one that comes again is not hidden."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec import structs
 
 from domain.admission import screen
 from domain.facts import Stamp
+from domain.onboarding import named_category
 from domain.policies import AdmissionPolicy
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import InteractionContext, InteractionEvent, ItemEvent, decode, encode
@@ -42,6 +43,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: Reason | None = None
     field: str = ""
     detail: str = ""
+    unknown_item: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,13 @@ class Taken:
     def count(self, verdict: str) -> int:
         """How many events have this verdict."""
         return sum(each.verdict == verdict for each in self.verdicts)
+
+
+class _Judged(NamedTuple):
+    """What is to be published, and whether the catalogue does not know the item that it is about."""
+
+    record: Record
+    is_unknown: bool = False
 
 
 class Gateway:
@@ -84,12 +93,15 @@ class Gateway:
         """Judge and publish catalogue items. Raises as `take_interactions` does."""
         return await self._take(raws, self._item)
 
-    async def _take(self, raws: Sequence[msgspec.Raw], record_of: Callable[[bytes], Record]) -> Taken:
+    async def _take(self, raws: Sequence[msgspec.Raw], record_of: Callable[[bytes], _Judged]) -> Taken:
         verdicts: dict[int, Verdict] = {}
         records: dict[int, Record] = {}
+        unknown: set[int] = set()
         for index, raw in enumerate(raws):
             try:
-                records[index] = record_of(bytes(raw))
+                records[index], is_unknown = record_of(bytes(raw))
+                if is_unknown:
+                    unknown.add(index)
             except RejectedEvent as error:
                 verdicts[index] = Verdict(
                     index=index, verdict="rejected", reason=error.reason, field=error.field, detail=error.detail
@@ -100,7 +112,7 @@ class Gateway:
         for index, outcome in zip(records, outcomes, strict=True):
             if isinstance(outcome, Confirmed):
                 received_at_ms = max(received_at_ms, outcome.received_at_ms)
-                verdicts[index] = Verdict(index=index, verdict="accepted")
+                verdicts[index] = Verdict(index=index, verdict="accepted", unknown_item=index in unknown)
                 accepted.append(records[index].event_id)
             elif isinstance(outcome, Spooled):
                 verdicts[index] = Verdict(index=index, verdict="spooled")
@@ -110,16 +122,17 @@ class Gateway:
             self._note_accepted(accepted, received_at_ms)
         return Taken(tuple(verdicts[index] for index in range(len(raws))), received_at_ms)
 
-    def _interaction(self, raw: bytes) -> Record:
+    def _interaction(self, raw: bytes) -> _Judged:
         """What is published is what the stream will screen, so it is screened here by the same rule."""
         event = self._stamped(decode(InteractionEvent, raw))
         value = encode(event)
         screen(event.visitor_id, value, Stamp(self._now_ms(), -1, -1), self._policy)
-        return Record(self._interactions, event.visitor_id, value, event.event_id)
+        is_unknown = self._catalogue.item(event.item_id) is None and named_category(event.item_id) is None
+        return _Judged(Record(self._interactions, event.visitor_id, value, event.event_id), is_unknown)
 
-    def _item(self, raw: bytes) -> Record:
+    def _item(self, raw: bytes) -> _Judged:
         item = decode(ItemEvent, raw)
-        return Record(self._items, item.item_id, encode(item))
+        return _Judged(Record(self._items, item.item_id, encode(item)))
 
     def _stamped(self, event: InteractionEvent) -> InteractionEvent:
         """The event with the categories and price of now, where the producer sent none: folds use only the record."""

@@ -14,7 +14,6 @@ from serving.adapters.publisher import Record
 
 GATHER_S: Final = 0.05
 WAITING_MAX: Final = 10_000
-POLICY: Final = "session_first"
 NO_EXPERIMENT: Final = "only"
 """The arm of a visitor who is in no experiment."""
 
@@ -75,7 +74,7 @@ def _impression(slate: Slate) -> ImpressionEvent:
         visitor_id=slate.query.visitor_id,
         items=tuple(shown.candidate.item_id for shown in slate.shown),
         shown_at_ms=slate.query.asked_at_ms,
-        policy=POLICY,
+        policy=slate.policy,
         arm=f"{arms[0].experiment}/{arms[0].arm}" if arms else NO_EXPERIMENT,
         propensities=tuple(shown.propensity for shown in slate.shown),
         model_version=slate.model_version,

@@ -13,9 +13,10 @@ from domain.reasons import reason_of
 from domain.slates import Act, Candidate, Shown
 from serving.adapters.catalogue import Catalogue
 from serving.adapters.impressions import arms_of
-from serving.api import contract
+from serving.api import contract, shapes_search
 from serving.api.services import Services
 from serving.pipeline.rank import Ranked, RankedBy, Ranking
+from serving.pipeline.search import Found
 
 REMOVED_SHOWN_MAX: Final = 200
 
@@ -42,7 +43,7 @@ def slate_answer(slate: slates.Slate, catalogue: Catalogue, explain: bool, start
         experiments=arms_of(slate),
         degraded=slate.query.degraded,
         took_ms=round((perf_counter() - started) * 1000, 3),
-        next_cursor=_next_cursor(slate),
+        next_cursor=_next_cursor(slate, catalogue),
         removed=removed,
     )
 
@@ -55,6 +56,28 @@ def ranking_answer(ranking: Ranking, catalogue: Catalogue, started: float) -> co
         session=_session(visitor),
         features_as_of_ms=visitor.features_as_of_ms,
         covered_to_ms=visitor.covered_to_ms,
+        model_version=ranking.model_version,
+        degraded=ranking.query.degraded,
+        took_ms=round((perf_counter() - started) * 1000, 3),
+    )
+
+
+def found_answer(found: Found, catalogue: Catalogue, started: float) -> shapes_search.FoundItems:
+    """What a search found."""
+    ranking = found.ranking
+    return shapes_search.FoundItems(
+        items=tuple(
+            shapes_search.FoundItem(
+                item_id=place.item_id,
+                title=catalogue.title(place.item_id),
+                categories=catalogue.categories(place.item_id),
+                ranked_by=place.by,
+                score=round(place.score, 6),
+            )
+            for place in found.places
+        ),
+        total=found.total,
+        features_as_of_ms=ranking.query.visitor.features_as_of_ms,
         model_version=ranking.model_version,
         degraded=ranking.query.degraded,
         took_ms=round((perf_counter() - started) * 1000, 3),
@@ -139,7 +162,8 @@ def _session(visitor: slates.Visitor) -> contract.SessionSummary:
     return contract.SessionSummary(items=tuple(act.item_id for act in visitor.session), length=visitor.session_length)
 
 
-def _next_cursor(slate: slates.Slate) -> str | None:
+def _next_cursor(slate: slates.Slate, catalogue: Catalogue) -> str | None:
     if len(slate.shown) < slate.query.count:
         return None
-    return cursor_after(slate.query.shown_before, (shown.candidate.item_id for shown in slate.shown))
+    shown = (catalogue.group_of(each.candidate.item_id) for each in slate.shown)
+    return cursor_after(slate.query.shown_before, shown)

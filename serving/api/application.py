@@ -12,7 +12,20 @@ from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from infra.access_settings import LOOPBACKS
-from serving.api import documents, errors, ingestion, lookups, operations, ranking, rules, slates
+from serving.api import (
+    catalogue,
+    documents,
+    errors,
+    ingestion,
+    lookups,
+    onboarding,
+    operations,
+    pages,
+    ranking,
+    rules,
+    search,
+    slates,
+)
 from serving.api.guard import COOKIE, Guard
 from serving.api.services import Services
 
@@ -32,7 +45,7 @@ def build(services: Services, lifespan: Lifespan | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for routes in (slates, ranking, rules, ingestion, lookups, operations):
+    for routes in (slates, pages, ranking, search, onboarding, rules, ingestion, catalogue, lookups, operations):
         app.include_router(routes.router(services))
     errors.install(app)
     documents.install(app)

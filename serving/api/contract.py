@@ -12,7 +12,7 @@ from domain.explanations import Stage
 from domain.filters.lexer import TEXT_MAX
 from domain.placements import COUNT_MAX
 from domain.slates import Degradation, Placement, Removal, Source
-from schemas.events import AssignedArm, Identifier, Instant, ItemEvent, Kind
+from schemas.events import AGE_MAX, AssignedArm, Identifier, Instant, Kind
 from schemas.rules import RuleEvent, RuleId, RuleTerms
 from serving.adapters.gateway import Verdict
 from serving.pipeline.rank import RankedBy
@@ -22,6 +22,7 @@ RANKED_MAX: Final = 500
 AT_HAND_MAX: Final = 50
 
 Count = Annotated[int, Meta(ge=1, le=COUNT_MAX)]
+Age = Annotated[int, Meta(ge=0, le=AGE_MAX, description="years of the youngest who looks on")]
 FilterText = Annotated[
     str,
     Meta(min_length=1, max_length=TEXT_MAX, description="what items must fulfil, in the filter language: docs/api.md"),
@@ -58,6 +59,7 @@ class RecommendationsRequest(_Shape, frozen=True, kw_only=True, forbid_unknown_f
     context_items: Annotated[tuple[Identifier, ...], Meta(max_length=AT_HAND_MAX)] = ()
     clicks: Annotated[tuple[Click, ...], Meta(max_length=CLICKS_MAX)] = ()
     filter: FilterText | None = None
+    age: Age | None = None
     exclude: Annotated[tuple[Identifier, ...], Meta(max_length=1_000)] = ()
     cursor: Annotated[str, Meta(min_length=1, max_length=CURSOR_MAX)] | None = None
     category_cap: Count | None = None
@@ -223,12 +225,6 @@ class ItemList(_Shape, frozen=True, kw_only=True):
     items: tuple[SlateItem, ...]
     model_version: str
     degraded: tuple[Degradation, ...]
-
-
-class FoundItems(_Shape, frozen=True, kw_only=True):
-    """The answer to `GET /v1/items`."""
-
-    items: tuple[ItemEvent, ...]
 
 
 class Verdicts(_Shape, frozen=True, kw_only=True):

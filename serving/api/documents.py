@@ -10,7 +10,8 @@ from fastapi.openapi.utils import get_openapi
 
 from schemas.events import InteractionEvent, ItemEvent
 from schemas.rules import RuleEvent, RuleTerms
-from serving.api import contract
+from serving.adapters.reconciliation import Reconciled
+from serving.api import contract, shapes_catalogue, shapes_onboarding, shapes_page, shapes_search
 from serving.api.examples import EXAMPLES
 from serving.api.scopes import scope_of
 
@@ -26,10 +27,17 @@ DOCUMENTED: Final = (
     RuleTerms,
     RuleEvent,
     contract.Rules,
+    Reconciled,
+    shapes_catalogue.KnownItem,
+    shapes_onboarding.OnboardingRequest,
+    shapes_onboarding.Onboarded,
+    shapes_onboarding.OnboardingChoices,
+    shapes_page.PageRequest,
+    shapes_page.Page,
+    shapes_search.FoundItems,
     contract.PreviewRequest,
     contract.Preview,
     contract.ItemList,
-    contract.FoundItems,
     contract.Verdicts,
     contract.VisitorFeatures,
     contract.Readiness,
@@ -63,6 +71,17 @@ def asks_events(shape: type, name: str) -> dict[str, Any]:
     wrapped = {"type": "object", "required": [name], "properties": {name: several}, "additionalProperties": False}
     body = {"anyOf": [wrapped, several]}
     return {"requestBody": {"required": True, **_content(body, "application/json", "")}}
+
+
+def asks_lines(shape: type) -> dict[str, Any]:
+    """The `openapi_extra` of a route that takes one object a line."""
+    return {"requestBody": {"required": True, **_content(_to(shape), "application/x-ndjson", "")}}
+
+
+def asks_patch(shape: type) -> dict[str, Any]:
+    """The `openapi_extra` of a route that takes any fields of an object, to merge them into it (RFC 7396)."""
+    body = {"type": "object", "description": f"fields of {shape.__name__}; null takes one away"}
+    return {"requestBody": {"required": True, **_content(body, "application/merge-patch+json", "")}}
 
 
 def install(app: FastAPI) -> None:
@@ -102,6 +121,7 @@ _TITLES: Final = {
     401: "The key is missing or wrong",
     403: "The key is not good for this",
     404: "Unknown",
+    408: "The sender has stopped before the end",
     409: "Not as the request expects",
     413: "Too large",
     422: "Breaks the contract",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from serving.api.examples_pages import EXAMPLES_OF_PAGES
+
 _BECAUSE: Final = {"item_id": "tt0078748", "title": "Alien", "kind": "play", "at_ms": 1_795_000_000_000}
 _ITEM: Final = {
     "item_id": "tt0090605",
@@ -55,6 +57,7 @@ _TERMS: Final = {
 _RULE: Final = {**_TERMS, "rule_id": "spring-sale", "version": 1_795_000_000_000}
 
 EXAMPLES: Final[dict[str, Any]] = {
+    **EXAMPLES_OF_PAGES,
     "InteractionEvent": {
         "event_id": "6f1c",
         "visitor_id": "ada",

@@ -37,7 +37,7 @@ _PREFLIGHT: Final = (
     (b"access-control-allow-headers", b"authorization, content-type"),
     (b"access-control-max-age", b"600"),
 )
-_OUTSIDE: Final = {"": "page", "page": "page", "healthz": "health", "readyz": "health", "metrics": "health"}
+_OUTSIDE: Final = {"": "site", "page": "site", "healthz": "health", "readyz": "health", "metrics": "health"}
 
 UNHURRIED: Final = frozenset({"catalogue"})
 """A feed takes as long as it is; its route sees to it that the sender does not stop."""
@@ -113,7 +113,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started, status, route = perf_counter(), 0, route_of(scope["path"])
-        extra: Headers = [*HEADERS] if route in ("page", "health") else [*HEADERS, _UNCACHED]
+        extra: Headers = [*HEADERS] if route in ("site", "health") else [*HEADERS, _UNCACHED]
 
         async def send_noting(message: Message) -> None:
             nonlocal status

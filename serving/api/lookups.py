@@ -1,10 +1,10 @@
-"""The routes that look something up: a visitor's features, and items by title."""
+"""The route that looks up a visitor's features."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Response
 
 from domain.merge import Cells
 from domain.slates import recognise
@@ -14,8 +14,6 @@ from serving.api.documents import answers
 from serving.api.services import Services
 
 VisitorId = Annotated[str, Path(min_length=1, max_length=128)]
-SearchText = Annotated[str, Query(max_length=200)]
-FoundCount = Annotated[int, Query(ge=1, le=100)]
 
 
 def router(services: Services) -> APIRouter:
@@ -47,11 +45,6 @@ def router(services: Services) -> APIRouter:
                 degraded=(*services.footing.speed_rungs(now_ms), *rows.degraded),
             )
         )
-
-    @routes.get("/v1/items", responses=answers(contract.FoundItems, 422))
-    async def find_items(query: SearchText = "", limit: FoundCount = 20) -> Response:
-        """Items whose title has every word of `query`."""
-        return answer(contract.FoundItems(items=tuple(services.catalogue.search(query, limit))))
 
     return routes
 

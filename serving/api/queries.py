@@ -30,6 +30,7 @@ def query_of(body: contract.RecommendationsRequest, placements: Placements, now_
         shown_before=_shown_before(body.cursor),
         category_cap=body.category_cap or policy.category_cap,
         filter=filter_of(body.filter),
+        age=body.age,
         placement=body.placement,
         sources=policy.sources,
         at_hand=body.context_items,

@@ -65,7 +65,7 @@ def router(services: Services) -> APIRouter:
         nobodys = slates.Query(
             visitor_id="", count=count, asked_at_ms=0, exclude=frozenset({item_id}), rules=rules, personalise=False
         )
-        kept = remove_unwanted(nobodys, found, services.catalogue.item).kept
+        kept = remove_unwanted(nobodys, found, services.catalogue).kept
         return answer(list_answer(kept[:count], services))
 
     @routes.get("/v1/trending", responses=answers(contract.ItemList, 422))

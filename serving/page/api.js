@@ -21,7 +21,11 @@ async function ask(path, body) {
 
 export const recommend = (body) => ask("/v1/recommendations", { count: 20, explain: true, ...body });
 export const visitor = (id) => ask(`/v1/visitors/${encodeURIComponent(id)}`);
-export const search = (text) => ask(`/v1/items?limit=8&query=${encodeURIComponent(text)}`);
+export const search = (text, visitorId) =>
+  ask(`/v1/search?count=8&q=${encodeURIComponent(text)}&visitor_id=${encodeURIComponent(visitorId)}`);
+export const page = (body) => ask("/v1/page", { count: 12, ...body });
+export const choices = () => ask("/v1/onboarding?count=18");
+export const onboard = (body) => ask("/v1/onboarding", body);
 export const trending = () => ask("/v1/trending?count=8");
 
 // When Kafka has taken the event. What it does not take within 10 s is told, and sent again behind the scenes.

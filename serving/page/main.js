@@ -3,6 +3,8 @@ import * as api from "./api.js";
 import { click } from "./click.js";
 import { agoOf, byId, element } from "./elements.js";
 import { showFeatures } from "./features.js";
+import { offerOnboarding, startOnboarding } from "./onboarding.js";
+import { showRows } from "./rows.js";
 import { startSearch } from "./search.js";
 import { showSlate } from "./slate.js";
 
@@ -21,6 +23,7 @@ let visitorId = rememberedVisitor();
 let asOfMs = 0;
 let clockSkewMs = 0;
 let queue = Promise.resolve();
+let newestPage = 0;
 
 function rememberedVisitor() {
   const asked = new URLSearchParams(location.search).get("visitor");
@@ -73,7 +76,16 @@ function show(slate, features, done) {
   byId("degraded").hidden = !rungs.length;
   byId("degraded").textContent = rungs.length ? `Degraded: ${rungs.map((rung) => RUNGS[rung] ?? rung).join("; ")}.` : "";
   showAge();
+  showPage().catch(fail);
+  offerOnboarding(!features.profile.interactions).catch(fail);
   if (done) byId("announcement").textContent = `Slate updated in ${Math.round(done.totalMs)} milliseconds, ${fresh} new titles.`;
+}
+
+// The rows are asked for after the slate, and only the newest answer is shown.
+async function showPage() {
+  const number = ++newestPage;
+  const page = await api.page({ visitor_id: visitorId, personalise: options().personalise });
+  if (number === newestPage) showRows(page, act);
 }
 
 function showHops({ totalMs, hops }) {
@@ -135,7 +147,8 @@ byId("visitor-form").addEventListener("submit", (event) => {
 });
 byId("new-visitor").addEventListener("click", () => become(newVisitor()));
 byId("options").addEventListener("change", () => refresh().catch(fail));
-startSearch(act, fail);
+startSearch(() => visitorId, act, fail);
+startOnboarding(() => visitorId, () => refresh().catch(fail), fail);
 become(visitorId);
 setInterval(showAge, AGE_EVERY_MS);
 setInterval(() => showTrending().catch(() => {}), TRENDING_EVERY_MS);

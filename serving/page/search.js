@@ -5,7 +5,7 @@ import { byId, element } from "./elements.js";
 
 const QUIET_MS = 120;
 
-export function startSearch(act, fail) {
+export function startSearch(visitorOf, act, fail) {
   const input = byId("search");
   let timer = 0;
   let newest = 0;
@@ -14,7 +14,7 @@ export function startSearch(act, fail) {
     const number = ++newest;
     const text = input.value.trim();
     try {
-      const items = text ? (await api.search(text)).items : [];
+      const items = /[\p{L}\p{N}]/u.test(text) ? (await api.search(text, visitorOf())).items : [];
       if (number === newest) show(items, text, act);
     } catch (error) {
       fail(error);

@@ -2,11 +2,17 @@
 import { actsOn } from "./acts.js";
 import { byId, element, hidden } from "./elements.js";
 
-const SOURCES = { session_knn: "session", similar: "similar", trending: "trending", popular: "popular" };
+const SOURCES = { category: "your category" };
 const WHYS = {
   excluded: "excluded by the request",
   seen: "already seen",
   deleted: "no longer in the catalogue",
+  hidden: "hidden",
+  out_of_stock: "out of stock",
+  age: "for an older age",
+  rule: "hidden by a rule",
+  rested: "shown often, never taken",
+  variant: "a variant of another one",
   category_cap: "too many of its genre",
   below_the_cut: "below the cut",
 };

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from domain.slates import Candidate, Filtered, Query, Source
-from domain.unwanted import ItemOf, remove_unwanted
+from domain.slates import Candidate, Filtered, Query, Removal, Removed, Source
+from domain.unwanted import Shelf, remove_unwanted
 from serving.pipeline.retrieve import Model
 
 LOOKED_AT_MAX: Final = 5_000
 """Popular items that are looked at when a filter leaves too few candidates: a few milliseconds at most."""
 
+PIECE: Final = 200
+
 
 class Filter:
     """Keeps the candidates that may be shown, and says of the others why not."""
 
-    def __init__(self, model_of: Callable[[Query], Model | None], item_of: ItemOf) -> None:
+    def __init__(
+        self,
+        model_of: Callable[[Query], Model | None],
+        shelf: Shelf,
+        rested_for: Callable[[Query], Collection[str]] = lambda query: (),
+    ) -> None:
         self._model_of = model_of
-        self._item_of = item_of
+        self._shelf = shelf
+        self._rested_for = rested_for
 
     def __call__(self, query: Query, candidates: tuple[Candidate, ...]) -> Filtered:
         """What is kept, in order, and what is removed.
 
         Sources propose without regard to filters and pages; where a filter, a rule or earlier pages leave less than a
         slate, popular items that pass make up for that. Items that a rule pins are among the candidates whether a
-        source proposed them or not.
+        source proposed them or not. Items that rest are left out while there are others enough.
         """
         candidates = (*candidates, *_pinned(query, candidates))
-        filtered = remove_unwanted(query, candidates, self._item_of)
+        filtered = _without_rested(query, remove_unwanted(query, candidates, self._shelf), self._rested_for(query))
         kept = {candidate.item_id for candidate in filtered.kept}
         missing = query.count - len(kept)
         if missing <= 0 or not _is_narrowed(query) or Source.POPULAR not in query.sources:
@@ -42,8 +50,10 @@ class Filter:
         met = {candidate.item_id for candidate in candidates}
         popular = model.popular(LOOKED_AT_MAX) if model else []
         fresh = (Candidate(item_id, Source.POPULAR, score) for item_id, score in popular if item_id not in met)
-        passing = (one for one in fresh if remove_unwanted(query, (one,), self._item_of).kept)
-        return list(islice(passing, query.count - len(kept)))
+        found: list[Candidate] = []
+        while len(found) < query.count - len(kept) and (piece := tuple(islice(fresh, PIECE))):
+            found += remove_unwanted(query, piece, self._shelf).kept
+        return found[: query.count - len(kept)]
 
 
 def _pinned(query: Query, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
@@ -52,6 +62,17 @@ def _pinned(query: Query, candidates: tuple[Candidate, ...]) -> tuple[Candidate,
         return ()
     proposed = {candidate.item_id for candidate in candidates}
     return tuple(Candidate(item_id, Source.PINNED, 0.0) for item_id in query.rules.pins if item_id not in proposed)
+
+
+def _without_rested(query: Query, filtered: Filtered, rested: Collection[str]) -> Filtered:
+    if not rested:
+        return filtered
+    awake = tuple(one for one in filtered.kept if one.item_id not in rested or one.item_id in query.rules.pins)
+    kept = set(awake)
+    if len({one.item_id for one in awake}) < query.count:
+        return filtered
+    resting = tuple(Removed(one, Removal.RESTED) for one in filtered.kept if one not in kept)
+    return Filtered(awake, (*filtered.removed, *resting))
 
 
 def _is_narrowed(query: Query) -> bool:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from domain.policies import DAY_MS
 from domain.rules import NO_RULES, RulesInForce
 from domain.slates import Candidate, Source
-from domain.unwanted import ItemOf
+from domain.unwanted import ItemOf, objection_to
 from serving.pipeline.retrieve import Model, Scored
 
 LOOKED_AT_MAX: Final = 5_000
@@ -60,8 +60,6 @@ class Trending:
 
     def _is_wanted(self, item_id: str, category: str | None, rules: RulesInForce) -> bool:
         item = self._item_of(item_id)
-        if rules.verdict(item_id, item).hidden_by:
+        if objection_to(item_id, item, rules=rules) is not None:
             return False
-        if item is None:
-            return category is None
-        return not item.deleted and (category is None or category in item.categories)
+        return category is None or (item is not None and category in item.categories)

@@ -15,22 +15,28 @@ from domain.slates import Query, Slate
 from domain.states import VisitorState
 from schemas.errors import DependencyError
 from serving.adapters.catalogue import Catalogue
+from serving.adapters.catalogue_desk import CatalogueDesk
 from serving.adapters.gateway import Gateway
 from serving.adapters.publisher import Confirmed, Outcome, Record
 from serving.adapters.rule_book import FollowedRules, RuleDesk
 from serving.api.contract import Readiness
 from serving.api.guard import Access
 from serving.api.services import Services
+from serving.pipeline.categories import WithCategories
 from serving.pipeline.compose import Compose
 from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate, SpeedRows
+from serving.pipeline.page import Pages
 from serving.pipeline.pipeline import Pipeline, Stages
 from serving.pipeline.rank import Rank
+from serving.pipeline.resting import Resting
 from serving.pipeline.retrieve import Model, Retrieve
 from serving.pipeline.rules import Boosted, Govern
+from serving.pipeline.search import Search
 from serving.pipeline.treat import Treat, score
 from serving.pipeline.trending import Trending, TrendWindow
+from serving.pipeline.variants import OneOfVariants
 from tests.builders import START_MS, interaction, stamp
 
 GRACE_MS = 5 * MINUTE_MS
@@ -73,6 +79,8 @@ class FakeModel:
 
     neighbours: dict[str, list[str]] = field(default_factory=dict)
     best: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
+    liked: list[str] = field(default_factory=list)
     version: str = "m1"
     cutoff_ms: int = START_MS
 
@@ -92,6 +100,12 @@ class FakeModel:
 
     def similar(self, item_id: str, k: int) -> list[tuple[str, float]]:
         return self.rank([item_id], k)
+
+    def new_alike(self, item_ids: Sequence[str], k: int) -> list[tuple[str, float]]:
+        return [(item_id, 1 / (place + 1)) for place, item_id in enumerate(self.new)][:k]
+
+    def to_taste(self, item_ids: Sequence[str], k: int) -> list[tuple[str, float]]:
+        return [(item_id, 1 / (place + 1)) for place, item_id in enumerate(self.liked)][:k]
 
     def popular(self, k: int) -> list[tuple[str, float]]:
         return [(item_id, float(len(self.best) - place)) for place, item_id in enumerate(self.best)][:k]
@@ -156,6 +170,7 @@ class World:
     access: Access = field(default_factory=Access)
     publisher: FakePublisher = field(default_factory=FakePublisher)
     impressions: list[Slate] = field(default_factory=list)
+    resting: Resting = field(default_factory=Resting)
     readiness: Readiness = field(default_factory=lambda: Readiness(ready=True, checks={}))
     now_ms: int = START_MS
     is_speed_stale: bool = False
@@ -167,18 +182,20 @@ class World:
         return Hydrate(self.speed, self.batch, Policies().session)
 
     def pipeline(self) -> Pipeline:
+        return Pipeline(self.stages())
+
+    def stages(self) -> Stages:
         numbers = itertools.count(1)
-        return Pipeline(
-            Stages(
-                hydrate=self.hydrate(),
-                retrieve=Retrieve(self.model_for, self.trends),
-                filter=Filter(self.model_for, self.catalogue.item),
-                score=Boosted(score, self.catalogue.item),
-                compose=Compose(self.model_for, self.catalogue.categories, lambda: f"slate-{next(numbers)}"),
-                footing=self.footing().rungs,
-                treat=Treat(lambda visitor_id: self.treatments.get(visitor_id, UNTREATED)),
-                govern=Govern(self.rules.book),
-            )
+        compose = Compose(self.model_for, self.catalogue.categories, lambda: f"slate-{next(numbers)}")
+        return Stages(
+            hydrate=self.hydrate(),
+            retrieve=WithCategories(Retrieve(self.model_for, self.trends), self.model_for, self.catalogue.categories),
+            filter=Filter(self.model_for, self.catalogue, self.resting.rested_for),
+            score=Boosted(score, self.catalogue.item),
+            compose=OneOfVariants(compose, self.catalogue),
+            footing=self.footing().rungs,
+            treat=Treat(lambda visitor_id: self.treatments.get(visitor_id, UNTREATED)),
+            govern=Govern(self.rules.book),
         )
 
     def footing(self) -> Footing:
@@ -191,26 +208,38 @@ class World:
         return self.models.get(query.treatment.model or "", self.model)
 
     def services(self) -> Services:
+        rows = itertools.count(1)
+        rank = Rank(self.hydrate(), self.model_of, self.catalogue.item, self.footing().rungs)
         return Services(
             pipeline=self.pipeline(),
+            pages=Pages(self.stages(), self.model_for, self.trends, self.catalogue, lambda: f"row-{next(rows)}"),
             hydrate=self.hydrate(),
             footing=self.footing(),
             model_of=self.model_of,
-            rank=Rank(self.hydrate(), self.model_of, self.catalogue.item, self.footing().rungs),
+            rank=rank,
+            search=Search(self.catalogue.titles, self.catalogue, rank, self.model_of),
             trending=Trending(self.trends, self.model_of, self.catalogue.item),
             catalogue=self.catalogue,
+            catalogue_desk=CatalogueDesk(self.publisher, self.catalogue, "", self._caught_up),
             gateway=Gateway(
                 self.publisher, self.catalogue, AdmissionPolicy(), "", lambda: self.now_ms, self._note_accepted
             ),
             rules=self.rules.book,
             rule_desk=RuleDesk(self.publisher, self.rules, "", lambda: self.now_ms),
             access=self.access,
-            note_impression=self.impressions.append,
+            note_impression=self._note_shown,
             readiness=lambda: self.readiness,
             session_policy=Policies().session,
             placements=Placements(),
             now_ms=lambda: self.now_ms,
         )
+
+    async def _caught_up(self, _: float) -> None:
+        """The fake catalogue is always at the end of its topic: what is published gets there when the test says so."""
+
+    def _note_shown(self, slate: Slate) -> None:
+        self.impressions.append(slate)
+        self.resting.note(slate)
 
     def _note_accepted(self, event_ids: Sequence[str], received_at_ms: int) -> None:
         self.accepted += [(event_id, received_at_ms) for event_id in event_ids]

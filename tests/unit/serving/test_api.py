@@ -250,11 +250,6 @@ async def test_an_unknown_visitor_has_no_features_and_no_age(http: httpx.AsyncCl
     assert (answer["session"], answer["age_ms"], answer["degraded"]) == (None, None, [])
 
 
-async def test_titles_are_searched_by_words(http: httpx.AsyncClient) -> None:
-    answer = (await http.get("/v1/items", params={"query": "ALIEN"})).json()
-    assert [item["item_id"] for item in answer["items"]] == ["alien", "aliens"]
-
-
 async def test_a_server_that_starts_or_stops_is_alive_but_not_ready(http: httpx.AsyncClient, world: World) -> None:
     world.readiness = Readiness(ready=False, checks={"catalogue": "reading"})
     assert (await http.get("/healthz")).status_code == 200

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from schemas.events import ItemEvent, encode
 from serving.adapters.catalogue import Catalogue
+from serving.adapters.title_index import TitleIndex, words_of
 
 
 def catalogue(**titles: str) -> Catalogue:
@@ -12,30 +15,35 @@ def catalogue(**titles: str) -> Catalogue:
     return made
 
 
-def found(in_catalogue: Catalogue, text: str, limit: int = 10) -> list[str]:
-    return [item.item_id for item in in_catalogue.search(text, limit)]
+def put(into: Catalogue, item: str, **fields: Any) -> None:
+    into.take({item: encode(ItemEvent(item_id=item, **fields))})
 
 
-def test_a_title_is_found_by_all_its_words_in_any_order_and_case() -> None:
-    films = catalogue(a="The Empire Strikes Back", b="Empire Records")
-    assert found(films, "BACK empire") == ["a"]
+def found(in_catalogue: Catalogue, text: str) -> set[str]:
+    return in_catalogue.titles.find(words_of(text))
 
 
-def test_titles_that_begin_with_the_text_come_first() -> None:
-    assert found(catalogue(a="An Empire", b="Empire Records"), "empire") == ["b", "a"]
-
-
-def test_a_search_is_bounded_and_nothing_finds_nothing() -> None:
-    films = catalogue(a="One", b="One", c="One")
-    assert found(films, "one", limit=2) == ["a", "b"]
-    assert found(films, "  ") == []
+def test_a_title_is_found_by_the_beginnings_of_its_words_in_any_order_case_and_accent() -> None:
+    films = catalogue(a="The Empire Strikes Back", b="Empire Records", c="Amélie")
+    assert found(films, "BAC empi") == {"a"}
+    assert found(films, "empire") == {"a", "b"}
+    assert found(films, "amel") == {"c"}
+    assert found(films, "mpire") == found(films, "  ") == found(films, "?!") == set()
 
 
 def test_a_newer_word_on_an_item_replaces_the_older_one() -> None:
     films = catalogue(a="Old")
-    films.take({"a": encode(ItemEvent(item_id="a", title="New"))})
-    assert found(films, "old") == []
+    put(films, "a", title="New")
+    assert found(films, "old") == set()
+    assert found(films, "new") == {"a"}
     assert films.title("a") == "New"
+
+
+def test_a_begun_word_stands_for_so_many_words_at_most() -> None:
+    index = TitleIndex()
+    index.put((f"i{number}", f"word{number:04d}") for number in range(1_000))
+    assert len(index.find(["word"])) == 500
+    assert index.find(["word0999"]) == {"i999"}
 
 
 def test_a_deleted_item_is_known_to_be_gone_and_is_not_found() -> None:
@@ -43,7 +51,7 @@ def test_a_deleted_item_is_known_to_be_gone_and_is_not_found() -> None:
     films.take({"a": encode(ItemEvent(item_id="a", deleted=True)), "b": None})
     assert films.is_deleted("a")
     assert films.is_deleted("b")
-    assert found(films, "one") == found(films, "two") == []
+    assert found(films, "one") == found(films, "two") == set()
     assert len(films) == 0
 
 
@@ -52,3 +60,36 @@ def test_an_unknown_item_is_not_deleted_and_an_unreadable_one_is_passed_over() -
     films.take({"b": b"not json"})
     assert not films.is_deleted("b")
     assert films.title("b") == ""
+
+
+def test_variants_count_as_the_item_that_they_name_while_there_are_any() -> None:
+    shop = catalogue(shirt="Shirt")
+    assert not shop.has_variants
+    put(shop, "red", variant_of="shirt")
+    assert shop.has_variants
+    assert [shop.group_of(item) for item in ("shirt", "red", "unheard")] == ["shirt", "shirt", "unheard"]
+    put(shop, "red", deleted=True)
+    assert not shop.has_variants
+
+
+def test_categories_are_counted_over_the_items_that_are_there() -> None:
+    shop = Catalogue()
+    put(shop, "a", categories=("x", "y"))
+    put(shop, "b", categories=("x", "x"))
+    assert shop.category_sizes() == {"x": 2, "y": 1}
+    put(shop, "a", categories=("z",))
+    put(shop, "b", deleted=True)
+    assert shop.category_sizes() == {"z": 1}
+
+
+def test_the_newest_items_are_those_published_last_that_are_there() -> None:
+    shop = catalogue(undated="A")
+    for item, at_ms in (("old", 1), ("new", 3), ("middle", 2)):
+        put(shop, item, published_at_ms=at_ms)
+    assert list(shop.newest()) == ["new", "middle", "old"]
+    put(shop, "new", published_at_ms=3, deleted=True)
+    assert list(shop.newest()) == ["middle", "old"]
+
+
+def test_what_stands_for_a_category_is_called_by_its_name() -> None:
+    assert Catalogue().title("category:drama") == "drama"

@@ -14,6 +14,7 @@ import pytest
 from kafka import TopicPartition
 
 from infra.settings import KafkaSettings
+from schemas.errors import DependencyError
 from schemas.topics import ITEMS
 from serving.adapters import follower as follower_module
 from serving.adapters.follower import TakeNewest, TopicFollower
@@ -128,6 +129,22 @@ def test_a_failure_that_nobody_foresaw_is_said_and_tried_again_and_loses_nothing
         assert not follower.has_failed
     assert set(taken) == {"a", "b"}
     assert topic.opened == topic.closed == 3
+
+
+async def test_who_waits_for_the_end_of_the_topic_is_told_when_all_of_it_has_been_taken(broker: socket.socket) -> None:
+    taken: dict[str, bytes | None] = {}
+    topic = FakeTopic([b"a"])
+    with following(topic, taken.update, broker) as follower:
+        wait_until(lambda: follower.is_caught_up, 5, "the end of the topic")
+        topic.keys += [b"b", b"c"]
+        await follower.catch_up(5)
+        assert set(taken) == {"a", "b", "c"}
+
+
+async def test_who_waits_for_a_topic_that_nobody_follows_is_told_after_a_while(broker: socket.socket) -> None:
+    follower = TopicFollower(KafkaSettings(port=broker.getsockname()[1]), ITEMS, lambda newest: None)
+    with pytest.raises(DependencyError, match="items"):
+        await follower.catch_up(0.01)
 
 
 def test_a_broker_that_goes_without_a_word_is_noticed(broker: socket.socket) -> None:
