@@ -94,6 +94,10 @@ bench-serving: setup ## the server under a fixed and rising rates, with a model 
 bench-quality: setup ## ranking quality of every model on the logs in DATA, with baselines (docs/quality.md)
 	@$(BENCH) -u -m tests.benchmark.bench_quality $(if $(DATA),--data $(DATA)) $(ARGS)
 
+.PHONY: bench-cold-start
+bench-cold-start: setup ## new visitors' first words against popularity, on the logs in DATA (docs/quality.md)
+	@$(BENCH) -u -m tests.benchmark.bench_cold_start --data $(DATA) $(ARGS)
+
 # --- keep up ----------------------------------------------------------------------------------------------------
 
 .PHONY: format
@@ -104,6 +108,11 @@ format: setup ## sort imports and format
 .PHONY: lock
 lock: setup ## resolve infra/requirements/*.in again (UPGRADE=1 takes newer versions)
 	infra/requirements/lock.sh
+
+.PHONY: audit
+audit: setup ## ask PyPI's advisories about every locked package (needs pypi.org itself)
+	.venv/uv/bin/uv tool run pip-audit==2.10.1 --require-hashes --disable-pip -r infra/requirements/dev.txt
+	.venv/uv/bin/uv tool run pip-audit==2.10.1 --require-hashes --disable-pip -r infra/requirements/speed-dev.txt
 
 .PHONY: clean
 clean: down ## remove environments, jars and caches; the platform's state in .firth/var stays
