@@ -1,9 +1,9 @@
 """`python -m batch daily`: recompute every feature and model from the log up to a closed bucket, and publish them.
 
-pin → quarantine → admission → features → sessions → tune → evaluate → models → artifact → gate → publish → promote →
-track. Each step is skipped when it is done, so a run that was killed goes on where it stopped, and one by the same log
-and catalogue finds everything done. With `--from` and `--to` each day gets a run of its own, in order. Only the last of
-them is published, and only when nothing newer is: rows never go back.
+pin → quarantine → catalogue → admission → features → sessions → taste → tune → evaluate → models → artifact → gate →
+publish → promote → track. Each step is skipped when it is done, so a run that was killed goes on where it stopped, and
+one by the same log and features finds everything done. With `--from` and `--to` each day gets a run of its own, in
+order. Only the last of them is published, and only when nothing newer is: rows never go back.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def run_daily(
             f"daily: {cut.records:,} records and {cut.impressions:,} impressions below {cut.cutoff_ms}, "
             f"version {cut.lake_version} of the lake"
         )
-        run = Run.open(folder / str(cut.cutoff_ms), pin_of(cut, settings.policies), cut, tell, fresh=fresh)
+        run = Run.open(folder / str(cut.cutoff_ms), pin_of(cut, settings), cut, tell, fresh=fresh)
         cut = run.record.pinned(cut)
         with run.recorded():
             summary = _do_steps(run, Steps(settings, cut, run.folder, open_spark), publishes=publishes, like=like)
@@ -125,6 +125,7 @@ def run_daily(
 
 def _do_steps(run: Run, steps: Steps, *, publishes: bool, like: str | None) -> Found:
     run.step("quarantine", steps.quarantine)
+    run.step("catalogue", steps.keep_catalogue)
     steps.compute(run)
     line_up = steps.line_up(run, like)
     run.step("tune", line_up.choose)
@@ -200,7 +201,7 @@ def plan_run(settings: Settings, wanted_ms: int | None = None, *, publishes: boo
     """What a run would read, do and publish, by the lake as it is. Nothing is archived, written or started."""
     cut = look_at_cut(settings, wanted_ms)
     record = record_of(daily_folder(settings), cut.cutoff_ms)
-    is_same = record is not None and record.pin == pin_of(cut, settings.policies)
+    is_same = record is not None and record.pin == pin_of(cut, settings)
     steps = record.steps if record is not None and is_same else {}
     cut = cut if record is None or not is_same else record.pinned(cut)
     has_files = (daily_folder(settings) / str(cut.cutoff_ms)).is_dir()
@@ -235,9 +236,7 @@ def _is_done(settings: Settings, cutoff_ms: int) -> bool:
     """Whether this day has come to its end, by the same log and catalogue."""
     record = record_of(daily_folder(settings), cutoff_ms)
     return (
-        record is not None
-        and record.is_finished
-        and record.pin == pin_of(look_at_cut(settings, cutoff_ms), settings.policies)
+        record is not None and record.is_finished and record.pin == pin_of(look_at_cut(settings, cutoff_ms), settings)
     )
 
 

@@ -9,11 +9,12 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 
 from batch import run as runs
@@ -32,20 +33,31 @@ from batch.publish import BATCH_VIEWS, publish
 from batch.quarantine import quarantine, quarantine_file
 from batch.registry import daily_steps as registry
 from batch.run import Found, Run, Tell
-from batch.training import artifact
+from batch.training import als, artifact, catalogue
+from batch.training.catalogue import read_catalogue, read_snapshot, write_snapshot
+from batch.training.content import content_of
 from batch.training.line_up import LineUp
 from batch.training.models import Models, popularity_of, vocabulary_of
 from batch.training.session_log import DatedSessions
 from batch.training.sessions import sessions_of
 from domain.manifests import read_manifest
+from domain.objectives import Objectives, kind_gains
+from domain.recommenders.long_term_taste import FILE as FACTORS
+from domain.recommenders.long_term_taste import LongTermTaste
 from domain.recommenders.popularity import Popularity
+from domain.recommenders.vocabulary import Vocabulary
 from infra.metrics import DAILY_STEPS
 from infra.settings import Settings
+from schemas.errors import DependencyError
+from schemas.events import ItemEvent
 
 OpenSpark = Callable[[Settings, int], AbstractContextManager[SparkSession]]
 
 STEPS: Final = DAILY_STEPS
 """In their order."""
+
+TASTE: Final = "taste"
+"""The folder of the factors."""
 
 SERVED: Final = frozenset({"gate", "publish", "promote", "track"})
 """Those that only a run has whose rows are published."""
@@ -81,9 +93,26 @@ class Steps:
         )
         return done.quarantined
 
+    def keep_catalogue(self) -> Found:
+        """What the catalogue says now; where it cannot be read, the models do without what items are about."""
+        try:
+            items, problem = read_catalogue(self.settings.kafka), ""
+        except DependencyError as error:
+            items, problem = {}, str(error)
+        return {"in_catalogue": write_snapshot(self.folder / catalogue.FILE, items), "problem": problem}
+
+    @property
+    def catalogue(self) -> dict[str, ItemEvent]:
+        """The catalogue that the run has kept."""
+        return read_snapshot(self.folder / catalogue.FILE)
+
+    def vocabulary(self) -> Vocabulary:
+        """Every item with a profile or a place in the catalogue: also those on which nobody has acted yet."""
+        return vocabulary_of(self.view_files["item_profile"], self.catalogue)
+
     def compute(self, run: Run) -> None:
         """All that Spark does, in one session that is only started when something is left to do."""
-        if run.is_done("features") and run.is_done("sessions"):
+        if all(run.is_done(step) for step in ("features", "sessions", "taste")):
             return
         started_s = time.monotonic()
         with self.open_spark(self.settings, self.cut.records + self.cut.impressions) as spark:
@@ -93,6 +122,7 @@ class Steps:
             run.note("admission", {"admitted": facts.count()}, started_s)
             run.step("features", partial(self.compute_features, spark, facts))
             run.step("sessions", partial(self.cut_sessions, facts))
+            run.step("taste", partial(self.learn_taste, spark, facts))
 
     def _admitted(self, spark: SparkSession) -> DataFrame:
         """The admitted facts, kept in the session for all that is computed from them."""
@@ -134,27 +164,46 @@ class Steps:
         sessions = sessions_of(facts, self.settings.policies.session)
         return {"sessions": write_file(sessions, self.folder / "sessions.parquet")}
 
+    def learn_taste(self, spark: SparkSession, facts: DataFrame) -> Found:
+        """The factors of items by who acted on them, if there are histories enough."""
+        folder, vocabulary = self.folder / TASTE, self.vocabulary()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        counts = als.counts_of_facts(facts, kind_gains(self.settings.objectives), vocabulary, folder)
+        if not als.has_enough(counts):
+            return {"tastes": 0}
+        policy = als.AlsPolicy()
+        als.train(spark, counts, len(vocabulary), policy, folder).save(folder)
+        return {"tastes": len(pc.unique(counts["visitor"])), "policy": asdict(policy)}
+
     def line_up(self, run: Run, like: str | None = None) -> LineUp:
         """The models of the run's sessions; by the manifest of its own learning when that was done before a kill.
 
         Else, when told to be `like` an artifact, by what that one was trained by; raises `BrokenArtifact` without it.
         """
-        vocabulary = vocabulary_of(self.view_files["item_profile"])
-        sessions = DatedSessions.read(self.folder / "sessions.parquet", vocabulary)
+        vocabulary = self.vocabulary()
+        sessions = DatedSessions.read(self.folder / "sessions.parquet", vocabulary, with_acts=True)
         manifest = {} if like is None else read_manifest(self.settings.artifacts_dir / like).training
         if run.is_done("tune"):
             manifest = run.record.steps["tune"].found["manifest"]
+        objectives = Objectives(**manifest.get("objectives", asdict(self.settings.objectives)))
         minutes = self.settings.batch.training_minutes
-        return LineUp(sessions, len(vocabulary), minutes, lambda line: run.tell(f"daily: {line}"), manifest)
+        dense = ((vocabulary.dense(item_id), item) for item_id, item in self.catalogue.items())
+        items = {number: item for number, item in dense if number is not None}
+        return LineUp(
+            sessions, len(vocabulary), minutes, lambda line: run.tell(f"daily: {line}"), manifest, objectives, items
+        )
 
     def build_models(self, line_up: LineUp) -> Found:
-        """The line-up and the popularity, over every item with a profile."""
-        vocabulary = vocabulary_of(self.view_files["item_profile"])
+        """The line-up, the popularity, what items are about and who likes what, over one vocabulary."""
+        vocabulary, items = self.vocabulary(), self.catalogue
         model, found = line_up.build()
         popular = popularity_of(self.view_files["item_profile"], vocabulary, self.cut.cutoff_ms)
         unfinished = self.folder / "models.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        Models(vocabulary, model, Popularity(popular)).save(unfinished)
+        content = content_of(items, vocabulary) if items else None
+        taste = LongTermTaste.load(self.folder / TASTE) if (self.folder / TASTE / FACTORS).exists() else None
+        Models(vocabulary, model, Popularity(popular), content, taste).save(unfinished)
         shutil.rmtree(self.folder / "models", ignore_errors=True)
         unfinished.rename(self.folder / "models")
         return {"items": len(vocabulary), "sessions": len(line_up.sessions), **found}

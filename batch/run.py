@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from domain.objectives import Objectives
 from domain.policies import Policies
 from schemas import topics
 from schemas.errors import DependencyError
 
 if TYPE_CHECKING:
     from batch.cutoff import Cut
+    from infra.settings import Settings
 
 KEPT: Final = 3
 """Runs whose folders stay on disk."""
@@ -47,6 +49,7 @@ class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     catalogue_fingerprint: str
     policies: Policies = Policies()
     impressions: int = 0
+    objectives: Objectives = Objectives()
 
 
 class StepDone(msgspec.Struct, frozen=True):
@@ -163,12 +166,18 @@ class Run:
         waiting.replace(self.folder / RECORD)
 
 
-def pin_of(cut: Cut, policies: Policies) -> Pin:
-    """The pin of a run by the catalogue as it is now."""
+def pin_of(cut: Cut, settings: Settings) -> Pin:
+    """The pin of a run by the catalogue of features and the settings as they are now."""
     from domain.artifacts import catalogue_fingerprint  # brings numba, which the schedule does not need
 
     return Pin(
-        cut.cutoff_ms, cut.first_bucket_ms, cut.records, catalogue_fingerprint(), policies, impressions=cut.impressions
+        cut.cutoff_ms,
+        cut.first_bucket_ms,
+        cut.records,
+        catalogue_fingerprint(),
+        settings.policies,
+        impressions=cut.impressions,
+        objectives=settings.objectives,
     )
 
 

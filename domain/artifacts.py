@@ -27,7 +27,10 @@ from domain.manifests import (
     read_manifest,
     write_manifest,
 )
+from domain.recommenders import content, long_term_taste
+from domain.recommenders.content import ContentSimilarity
 from domain.recommenders.lineup.model import FusedModel
+from domain.recommenders.long_term_taste import LongTermTaste
 from domain.recommenders.popularity import Popularity
 from domain.recommenders.vocabulary import Vocabulary
 
@@ -65,12 +68,17 @@ def digest_of(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Artifact:
-    """The models of one version, in memory, all over one vocabulary."""
+    """The models of one version, in memory, all over one vocabulary.
+
+    There is no `content` without a catalogue, and no `taste` without histories enough.
+    """
 
     manifest: Manifest
     vocabulary: Vocabulary
     model: FusedModel
     popularity: Popularity
+    content: ContentSimilarity | None = None
+    taste: LongTermTaste | None = None
 
     @property
     def version(self) -> str:
@@ -91,8 +99,16 @@ class Artifact:
             path = folder / name
             if not path.is_file() or digest_of(path) != digest:
                 raise BrokenArtifact(folder, f"{name} is missing or not the one that the manifest names")
-        artifact = cls(manifest, Vocabulary.load(folder), FusedModel.load(folder), Popularity.load(folder))
+        artifact = cls(
+            manifest,
+            Vocabulary.load(folder),
+            FusedModel.load(folder),
+            Popularity.load(folder),
+            ContentSimilarity.load(folder) if content.FILE in manifest.files else None,
+            LongTermTaste.load(folder) if long_term_taste.FILE in manifest.files else None,
+        )
         sizes = {len(artifact.vocabulary), artifact.model.items_count, len(artifact.popularity.counts)}
+        sizes |= {model.items_count for model in (artifact.content, artifact.taste) if model is not None}
         if len(sizes) > 1:
             raise BrokenArtifact(folder, f"its models know different numbers of items: {sorted(sizes)}")
         return artifact

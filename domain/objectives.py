@@ -8,8 +8,7 @@
       diversity   1 when it has no category of what the visitor had before, and has one at all
       freshness   halves with each half-life of the item's age when asked; 0 where it is not known
 
-Rankers that learn from more than what came next take grades, the relevance in `GRADES` steps. The daily run does not
-yet: its sessions hold items without kinds and values.
+Rankers learn from grades, the relevance in `GRADES` steps. The weights are settings, `FIRTH_OBJECTIVES__CLICK` etc.
 With the defaults, an item that was looked at is worth half of one that was bought.
 """
 

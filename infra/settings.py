@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.objectives import Objectives
 from domain.placements import Placements
 from domain.policies import Policies
 from infra.access_settings import AccessSettings
@@ -195,6 +196,7 @@ class Settings(BaseSettings):
     parity: ParitySettings = ParitySettings()
     mlflow: MlflowSettings = MlflowSettings()
     gate: GateSettings = GateSettings()
+    objectives: Objectives = Objectives()
     policies: Policies = Policies()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,6 +12,10 @@ import numpy.typing as npt
 from domain.recommenders.lineup.item_facts import ItemFacts
 from domain.recommenders.lineup.queries import Ids, Offsets, Queries, gather
 from domain.recommenders.session_log import SessionLog
+
+Grades = npt.NDArray[np.int8]
+GradeOf = Callable[[npt.NDArray[np.int64]], Grades]
+"""What it was worth to have recommended the items at some places, as `domain.objectives.grade` tells."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,6 +27,7 @@ class History:
     at_ms: npt.NDArray[np.int64]  # [interactions]; places in the file when it has no timestamps
     items_count: int
     is_dated: bool  # whether `at_ms` are instants
+    grade_of: GradeOf | None = None  # None: every interaction is worth the same
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -69,14 +75,25 @@ class Questions:
     relevant_offsets: Offsets  # [queries + 1]
     relevant: Ids
     owners: npt.NDArray[np.int64]  # [queries], the session; questions of one owner are not independent
+    grades: Grades | None = None  # of each of `relevant`; None: all are worth the same
 
     def __len__(self) -> int:
         return len(self.queries)
 
+    @property
+    def weights(self) -> npt.NDArray[np.float64] | None:
+        """[queries], the grade of the best answer of each, with a mean of 1; None where all are worth the same."""
+        if self.grades is None or not self.grades.any():
+            return None
+        best = np.maximum.reduceat(self.grades, self.relevant_offsets[:-1]).astype(np.float64)
+        weights: npt.NDArray[np.float64] = best / best.mean()
+        return weights
+
     def part(self, chosen: npt.NDArray[np.int64]) -> Questions:
         """The questions of these numbers, in this order."""
         offsets, places = gather(self.relevant_offsets, chosen)
-        return Questions(self.queries.part(chosen), offsets, self.relevant[places], self.owners[chosen])
+        grades = None if self.grades is None else self.grades[places]
+        return Questions(self.queries.part(chosen), offsets, self.relevant[places], self.owners[chosen], grades)
 
     def sample(self, questions_max: int, generator: np.random.Generator) -> Questions:
         """All questions of owners drawn until there are about so many."""

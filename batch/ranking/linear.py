@@ -41,7 +41,8 @@ def fit_linear(examples: Examples) -> LinearFusion:
 
 def _scored(fusion: LinearFusion, examples: Examples) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     ranked = examples.ranked(fusion.scores(examples.rows, examples.names))
-    return scores_of(by_question(ranked, examples.questions))
+    scores, weights = scores_of(by_question(ranked, examples.questions)), examples.questions.weights
+    return scores if weights is None else scores * weights
 
 
 def _best(found: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> int:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.ranking.history import Questions
+from batch.ranking.history import Grades, Questions
 from domain.recommenders.lineup.queries import Ids
 
 CUT: Final = 20
@@ -37,8 +37,10 @@ def by_question(lists: Ids, questions: Questions) -> npt.NDArray[np.float64]:
 
 
 def measure(lists: Ids, questions: Questions) -> Measured:
-    """The means of `by_question`; zeros without questions."""
-    return Measured(*by_question(lists, questions).mean(axis=0).tolist()) if len(questions) else Measured(0, 0, 0)
+    """The means of `by_question`, weighted by what answers are worth; zeros without questions."""
+    if not len(questions):
+        return Measured(0, 0, 0)
+    return Measured(*np.average(by_question(lists, questions), axis=0, weights=questions.weights).tolist())
 
 
 def scores_of(judged: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -51,9 +53,24 @@ def is_relevant(lists: Ids, questions: Questions) -> npt.NDArray[np.bool_]:
     if (np.diff(questions.relevant_offsets) == 1).all():
         found: npt.NDArray[np.bool_] = (lists == questions.relevant[:, None]) & (lists >= 0)
         return found
-    span = int(max(lists.max(initial=0), questions.relevant.max(initial=0))) + 1
-    asked = np.repeat(np.arange(len(questions)), np.diff(questions.relevant_offsets))
-    wanted = asked * span + questions.relevant
-    keys = np.arange(len(questions))[:, None] * span + lists
+    keys, wanted = _keys(lists, questions)
     hits: npt.NDArray[np.bool_] = np.isin(keys, wanted) & (lists >= 0)
     return hits
+
+
+def grades_of(lists: Ids, questions: Questions) -> Grades:
+    """What each entry of [questions, n] was worth: 0 for what did not come next, 1 for what did and has no grade."""
+    hits = is_relevant(lists, questions)
+    grades = hits.astype(np.int8)
+    if questions.grades is not None and hits.any():
+        keys, wanted = _keys(lists, questions)
+        order = np.argsort(wanted, kind="stable")
+        grades[hits] = questions.grades[order[np.searchsorted(wanted[order], keys[hits])]]
+    return grades
+
+
+def _keys(lists: Ids, questions: Questions) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """A number for each pair of question and item: of the entries of [questions, n], and of what came next."""
+    span = int(max(lists.max(initial=0), questions.relevant.max(initial=0))) + 1
+    asked = np.repeat(np.arange(len(questions)), np.diff(questions.relevant_offsets))
+    return np.arange(len(questions))[:, None] * span + lists, asked * span + questions.relevant

@@ -2,6 +2,9 @@
 
 Burges, "From RankNet to LambdaRank to LambdaMART", MSR-TR-2010-82. Every question counts once for training and once
 for judging: the owners of questions are halved, and each half is judged by trees of the other.
+
+Where answers have grades (`domain.objectives`), these are the labels, and a question counts as much as its best answer:
+LambdaMART divides by what is best for a question, so that a single answer's grade would say nothing by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.ranking.history import Questions
-from batch.ranking.measures import by_question, is_relevant, scores_of
+from batch.ranking.measures import grades_of, measure
+from domain.objectives import GRADES
 from domain.recommenders.lineup.candidates import Table
 from domain.recommenders.lineup.fusion import Scores, best_of
 from domain.recommenders.lineup.queries import Ids
@@ -64,7 +68,7 @@ class Examples:
 
     rows: npt.NDArray[np.float32]
     items: Ids  # [rows]
-    labels: npt.NDArray[np.int8]  # [rows]
+    labels: npt.NDArray[np.int8]  # [rows], grades
     offsets: npt.NDArray[np.int64]  # [questions + 1]
     names: tuple[str, ...]
     questions: Questions
@@ -83,7 +87,7 @@ class Examples:
             first += len(valid)
             rows.append(table.features[valid])
             items.append(table.candidates[valid])
-            labels.append(is_relevant(table.candidates, part)[valid].astype(np.int8))
+            labels.append(grades_of(table.candidates, part)[valid])
             counts.append(valid.sum(axis=1))
         offsets = np.concatenate(([0], np.cumsum(np.concatenate(counts)))).astype(np.int64)
         names = tables[0].names
@@ -117,7 +121,7 @@ class Judged:
 
     @property
     def score(self) -> float:
-        """The mean `scores_of` of the answers."""
+        """The `Measured.score` of the answers."""
         return self.by_trees[self.trees]
 
 
@@ -157,7 +161,7 @@ def judge_by_halves(examples: Examples, policy: RankerPolicy, seconds_max: float
         for half in halves:
             scores[half.asked] = half.scores(examples.names)
         ranked = examples.ranked(scores)
-        means[grown] = round(float(scores_of(by_question(ranked, examples.questions)).mean()), 4)
+        means[grown] = round(measure(ranked, examples.questions).score, 4)
         if means[grown] > max([mean for trees, mean in means.items() if trees != grown], default=-1.0):
             best = Judged(grown, ranked, means)
         if grown < count or len([trees for trees in means if trees > best.trees]) >= CHECKPOINTS_WITHOUT_GAIN:
@@ -234,10 +238,12 @@ def _booster(examples: Examples, learns: Bools, policy: RankerPolicy, seed: int)
     if not chosen.any():
         raise ValueError("no question of this half has its answer among the candidates")
     kept = np.repeat(chosen, np.diff(examples.offsets))
+    weights = examples.questions.weights
     rows = lgb.Dataset(
         examples.rows[kept],
         examples.labels[kept],
         group=np.diff(examples.offsets)[chosen],
+        weight=None if weights is None else np.repeat(weights[chosen], np.diff(examples.offsets)[chosen]),
         feature_name=list(examples.names),
         params={"max_bin": policy.bins, "verbose": -1, "num_threads": policy.threads},
         free_raw_data=True,
@@ -256,6 +262,7 @@ def _parameters(policy: RankerPolicy, seed: int) -> dict[str, Any]:
         "bagging_freq": 1,
         "lambda_l2": policy.regularisation,
         "lambdarank_truncation_level": 20,
+        "label_gain": list(range(GRADES + 1)),
         "max_bin": policy.bins,
         "num_threads": policy.threads,
         "seed": seed,

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from batch.ranking.history import History, Questions
+from batch.ranking.history import Grades, History, Questions
 from domain.recommenders.lineup.queries import Queries
 from domain.recommenders.lineup.striking import PREFIX_MAX
 
@@ -100,7 +100,13 @@ def _questions_at(
         next_change = changes[np.searchsorted(changes, chosen, side="right")]
         last = np.minimum(next_change, history.offsets[1:][sessions[chosen]])
     relevant_offsets, relevant_places = _ranges(chosen, last)
-    return Questions(queries, relevant_offsets, history.items[relevant_places], sessions[chosen])
+    grades = _telling(history.grade_of(relevant_places)) if history.grade_of else None
+    return Questions(queries, relevant_offsets, history.items[relevant_places], sessions[chosen], grades)
+
+
+def _telling(grades: Grades) -> Grades | None:
+    """The grades, unless they are all alike and tell nothing."""
+    return grades if len(np.unique(grades)) > 1 else None
 
 
 def _ranges(

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 COUNTS: Final = "counts.parquet"
 FACTORS: Final = "factors.parquet"
+HISTORY_LEAST: Final = 5
+"""Different items that make a visitor a history."""
+HISTORIES_LEAST: Final = 200
+"""With fewer of them no taste is learnt that co-visitation does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,12 @@ def train(spark: SparkSession, counts: pa.Table, items_count: int, policy: AlsPo
     values = found["features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     factors[found["id"].to_numpy()] = values.reshape(-1, policy.width)
     return LongTermTaste(factors, policy.taste())
+
+
+def has_enough(counts: pa.Table) -> bool:
+    """Whether so many visitors have histories that their tastes can be told apart."""
+    lengths = counts.group_by("visitor").aggregate([("item", "count")])["item_count"]
+    return int((lengths.to_numpy() >= HISTORY_LEAST).sum()) >= HISTORIES_LEAST
 
 
 def train_on_log(

@@ -22,6 +22,8 @@ from schemas.events import ItemEvent, decode
 from schemas.topics import ITEMS
 
 FILE: Final = "catalogue.parquet"
+DURATION: Final = "duration_ms"
+"""The attribute that tells the length of an item."""
 POLL_MS: Final = 500
 RECORDS_MAX: Final = 10_000
 
@@ -33,9 +35,10 @@ SCHEMA: Final = pa.schema(
         ("tags", pa.list_(pa.string())),
         ("price_micros", pa.int64()),
         ("published_at_ms", pa.int64()),
+        ("duration_ms", pa.int64()),
     ]
 )
-"""What the models learn from; `attributes` are the shop's own."""
+"""What the models learn from; of `attributes`, which are the shop's own, how long an item takes to watch or hear."""
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +83,7 @@ def take(found: dict[str, ItemEvent], records: Iterable[Any]) -> None:
 
 def write_snapshot(path: Path, catalogue: Mapping[str, ItemEvent]) -> int:
     """Write the catalogue, sorted by id: the same items give the same rows. Returns how many there are."""
-    rows = [{name: _plain(getattr(item, name)) for name in SCHEMA.names} for _, item in sorted(catalogue.items())]
+    rows = [_row(item) for _, item in sorted(catalogue.items())]
     waiting = path.with_suffix(".waiting")
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), waiting, compression="zstd")
     waiting.replace(path)
@@ -93,16 +96,23 @@ def read_snapshot(path: Path) -> dict[str, ItemEvent]:
         rows = pq.read_table(path, schema=SCHEMA).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise ConsistencyError(f"cannot read the catalogue {path}: {error}; run the day again") from error
+    return {row["item_id"]: _item(row) for row in rows}
+
+
+def _row(item: ItemEvent) -> dict[str, Any]:
+    length = item.attributes.get(DURATION)
     return {
-        row["item_id"]: ItemEvent(
-            **(row | {"categories": tuple(row["categories"] or ()), "tags": tuple(row["tags"] or ())})
-        )
-        for row in rows
+        **{name: getattr(item, name) for name in SCHEMA.names if name != DURATION},
+        "categories": list(item.categories),
+        "tags": list(item.tags),
+        DURATION: int(length) if isinstance(length, int | float) and length > 0 else None,
     }
 
 
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
+def _item(row: dict[str, Any]) -> ItemEvent:
+    length = row.pop(DURATION)
+    lists = {"categories": tuple(row["categories"] or ()), "tags": tuple(row["tags"] or ())}
+    return ItemEvent(**(row | lists), attributes={} if length is None else {DURATION: length})
 
 
 def _has_reached(positions: Mapping[int, int], ends: Mapping[int, int]) -> bool:

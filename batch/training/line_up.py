@@ -8,7 +8,7 @@ was chosen is told as a manifest, by which the same models are made again; time 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
@@ -19,23 +19,37 @@ from batch.ranking.budget import Budget
 from batch.ranking.history import History
 from batch.ranking.learning import LearntLineup, learn, prepare
 from batch.run import Found, Tell
+from batch.training.grades import Grading
 from batch.training.session_log import DatedSessions
+from domain.objectives import Objectives
 from domain.recommenders.lineup.fusion import Fusion
 from domain.recommenders.lineup.model import FusedModel
 from domain.recommenders.protocol import Recommender
+from schemas.events import ItemEvent
 
 SEED: Final = 20
 NAME: Final = "line_up"
 
 
-def history_of(sessions: DatedSessions, items_count: int) -> History:
-    """The sessions with an instant for each place, spread evenly from the session's start to its end."""
+def history_of(
+    sessions: DatedSessions,
+    items_count: int,
+    objectives: Objectives | None = None,
+    catalogue: Mapping[int, ItemEvent] | None = None,
+) -> History:
+    """The sessions with an instant for each place, spread evenly from the session's start to its end.
+
+    With objectives its interactions are worth what was done; without, and where that is not known, each the same.
+    """
     lengths = np.diff(sessions.log.offsets)
     place = np.arange(len(sessions.log.items)) - np.repeat(sessions.log.offsets[:-1], lengths)
     spans = sessions.log.ended_at_ms - sessions.started_at_ms
     steps = np.repeat(spans / np.maximum(lengths - 1, 1), lengths)
     at_ms = np.repeat(sessions.started_at_ms, lengths) + np.rint(place * steps).astype(np.int64)
-    return History(sessions.log.offsets, sessions.log.items, at_ms, items_count, is_dated=True)
+    grade_of = None
+    if objectives is not None and sessions.acts is not None:
+        grade_of = Grading(sessions, sessions.acts, at_ms, objectives, catalogue or {})
+    return History(sessions.log.offsets, sessions.log.items, at_ms, items_count, is_dated=True, grade_of=grade_of)
 
 
 @dataclass
@@ -47,6 +61,8 @@ class LineUp:
     minutes: float
     tell: Tell
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    objectives: Objectives = field(default_factory=Objectives)
+    catalogue: Mapping[int, ItemEvent] = field(default_factory=dict)  # by dense id
 
     @cached_property
     def learnt(self) -> LearntLineup:
@@ -67,12 +83,14 @@ class LineUp:
     def build(self) -> tuple[FusedModel, Found]:
         """The line-up of all sessions, and what was found: the manifest, and the figures of the slice."""
         model, manifest = self.learnt.rebuild(history_of(self.sessions, self.items_count))
+        manifest |= {"objectives": asdict(self.objectives)}
         return model, {"manifest": manifest, "seconds": dict(self.learnt.budget.seconds)}
 
     def choose(self) -> Found:
         """Learn; tells what was chosen, by which figures, and the manifest."""
         learnt = self.learnt
         manifest = {each.name: each.manifest for each in learnt.chosen} | {"fusion": learnt.learnt.manifest}
+        manifest |= {"objectives": asdict(self.objectives)}
         return {**learnt.told, "manifest": {**manifest, **self.manifest}}
 
     def twin(self, at_ms: int) -> Recommender:
@@ -91,6 +109,6 @@ class LineUp:
         return cut_newest(self.sessions).known if len(self.sessions) > 1 else self.sessions
 
     def _learn(self, sessions: DatedSessions, manifest: Mapping[str, Any]) -> LearntLineup:
-        history = history_of(sessions, self.items_count)
+        history = history_of(sessions, self.items_count, self.objectives, self.catalogue)
         choice, _ = prepare(history, Budget(self.minutes), SEED, "auto", manifest, self.tell)
         return learn(choice, "auto")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,9 @@ from domain.aggregates import DecayedSum
 from domain.aggregates.decay import factor
 from domain.features import AGGREGATED
 from domain.policies import DAY_MS
+from domain.recommenders.content import ContentSimilarity
 from domain.recommenders.lineup.model import FusedModel
+from domain.recommenders.long_term_taste import LongTermTaste
 from domain.recommenders.popularity import Popularity
 from domain.recommenders.sequential_rules import SequentialRules
 from domain.recommenders.vocabulary import Vocabulary
@@ -30,17 +33,20 @@ class Models:
     vocabulary: Vocabulary
     line_up: FusedModel
     popularity: Popularity
+    content: ContentSimilarity | None = None  # without a catalogue there is none
+    taste: LongTermTaste | None = None  # nor without histories enough
 
     def save(self, folder: Path) -> None:
         """Write the files of every model."""
         folder.mkdir(parents=True, exist_ok=True)
-        for model in (self.vocabulary, self.line_up, self.popularity):
-            model.save(folder)
+        for model in (self.vocabulary, self.line_up, self.popularity, self.content, self.taste):
+            if model is not None:
+                model.save(folder)
 
 
-def vocabulary_of(item_profile: Path) -> Vocabulary:
-    """Every item with a profile."""
-    return Vocabulary(pq.read_table(item_profile, columns=["item_id"])["item_id"].to_pylist())
+def vocabulary_of(item_profile: Path, catalogue: Iterable[str] = ()) -> Vocabulary:
+    """Every item with a profile, and those of the catalogue that nobody has acted on."""
+    return Vocabulary([*pq.read_table(item_profile, columns=["item_id"])["item_id"].to_pylist(), *catalogue])
 
 
 def popularity_of(item_profile: Path, vocabulary: Vocabulary, cutoff_ms: int) -> npt.NDArray[np.int64]:

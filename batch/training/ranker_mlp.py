@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from batch.ranking.measures import by_question, scores_of
+from batch.ranking.measures import measure
 from batch.ranking.ranker import Examples
 from domain.recommenders.lineup.queries import Ids
 from domain.recommenders.mlp import Mlp
@@ -65,7 +65,7 @@ class JudgedMlp:
 
     @property
     def score(self) -> float:
-        """The mean `scores_of` of the answers."""
+        """The `Measured.score` of the answers."""
         return self.by_epochs[self.epochs]
 
 
@@ -90,7 +90,7 @@ def judge_by_halves(examples: Examples, policy: MlpPolicy, seconds_max: float = 
                 break
         until += seconds_max / 2
     ranked = {epochs: examples.ranked(each) for epochs, each in scores.items() if epochs <= reached}
-    means = {epochs: float(scores_of(by_question(each, examples.questions)).mean()) for epochs, each in ranked.items()}
+    means = {epochs: measure(each, examples.questions).score for epochs, each in ranked.items()}
     best = max(means, key=lambda epochs: (round(means[epochs], 4), -epochs))
     return JudgedMlp(best, ranked[best], {epochs: round(mean, 4) for epochs, mean in means.items()})
 

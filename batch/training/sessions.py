@@ -14,27 +14,41 @@ DISLIKES: Final = ("dislike", "hide")
 
 
 def sessions_of(facts: DataFrame, policy: SessionPolicy) -> DataFrame:
-    """[visitor_id, session, started_at_ms, ended_at_ms, items]: sessions of two items or more, oldest item first.
+    """[visitor_id, session, started_at_ms, ended_at_ms, items, kinds, values_micros, moves], oldest item first.
 
     `facts` are admitted facts, partitioned by visitor. An item that is repeated at once is taken once, and dislikes are
-    left out, after the sessions have been cut: what a session is, does not depend on what is learnt from it.
+    left out, after the sessions have been cut: what a session is, does not depend on what is learnt from it. Sessions
+    of one item are left out. `kinds` and `values_micros` are of every act, and `moves` says which of them begins the
+    next of `items`.
     """
     visits = facts.where("personalise").select(
-        "visitor_id", "occurred_at_ms", "event_id", "item_id", "kind", "session_id"
+        "visitor_id", "occurred_at_ms", "event_id", "item_id", "kind", "session_id", "value_micros"
     )
     in_order = Window.partitionBy("visitor_id").orderBy("occurred_at_ms", "event_id", "item_id", "kind")
     opens = _opens_session(policy, in_order).cast("int")
     so_far = in_order.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     cut = visits.withColumn("_opens", opens).withColumn("session", F.sum("_opens").over(so_far))
-    visit = F.struct("occurred_at_ms", "event_id", "item_id", "kind")
+    visit = F.struct("occurred_at_ms", "event_id", "item_id", "kind", "value_micros")
     return (
         cut.where(~F.col("kind").isin(*DISLIKES))
         .groupBy("visitor_id", "session")
-        .agg(F.array_sort(F.collect_list(visit)).item_id.alias("_items"), *_bounds())
-        .withColumn("items", F.filter("_items", lambda item, at: ~item.eqNullSafe(F.get("_items", at - 1))))
+        .agg(F.array_sort(F.collect_list(visit)).alias("_acts"), *_bounds())
+        .withColumn("items", F.filter(F.col("_acts.item_id"), _moves))
         .where(F.size("items") > 1)
-        .drop("_items")
+        .withColumns(
+            {
+                "kinds": F.col("_acts.kind"),
+                "values_micros": F.col("_acts.value_micros"),
+                "moves": F.transform(F.col("_acts.item_id"), _moves),
+            }
+        )
+        .drop("_acts")
     )
+
+
+def _moves(item: Column, at: Column) -> Column:
+    """Whether it is another item than that of the act before."""
+    return ~item.eqNullSafe(F.get("_acts.item_id", at - 1))
 
 
 def _opens_session(policy: SessionPolicy, in_order: WindowSpec) -> Column:

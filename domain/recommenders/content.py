@@ -15,7 +15,6 @@ from typing import Final, Self
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from domain.recommenders.best import best_of_all
 from domain.recommenders.item_content import Embeddings, Floats, Ids, ItemContent, TermRows
@@ -25,8 +24,6 @@ from domain.recommenders.stored import UnreadableModel
 FILE: Final = "content.json"
 FORMAT: Final = 1
 KINDS: Final[Mapping[str, type[ItemContent]]] = {TermRows.KIND: TermRows, Embeddings.KIND: Embeddings}
-
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +64,22 @@ class ContentSimilarity:
         """At most `k` items that are about the same as `item`, without `item` itself; nothing for an unknown one."""
         return self.rank(Session((item,)), k + 1).excluding(item, k)
 
-    def rank(self, session: Session, k: int, among: Bools | None = None) -> Ranking:
-        """See `Recommender.rank`. With `among` [items] only the items for which it is true: those of no log, say."""
+    def rank(self, session: Session, k: int) -> Ranking:
+        """See `Recommender.rank`."""
         items, weights = self._asked(session)
         if not len(items) or k <= 0:
             return empty_ranking()
         scores = self.content.against(self.content.sum_of(items, weights))
         np.subtract.at(scores, items, weights)
-        scores[(scores <= 0) if among is None else (scores <= 0) | ~among] = -np.inf
+        scores[scores <= 0] = -np.inf
         return best_of_all(scores, k)
+
+    def rank_among(self, session: Session, items: Ids, k: int) -> Ranking:
+        """`rank` of some distinct items in ascending order, at the cost of these: those of no log, say."""
+        scores = self.scores(session, items)
+        scores[scores <= 0] = -np.inf
+        best = best_of_all(scores, k)
+        return Ranking(items[best.items], best.scores)
 
     def scores(self, session: Session, items: Ids) -> Floats:
         """The scores of given items of the catalogue, in their order; zeros where nothing of the session is known."""

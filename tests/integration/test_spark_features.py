@@ -239,16 +239,17 @@ def test_what_was_received_at_the_cutoff_is_left_to_the_stream(spark: SparkSessi
     assert [row["event_id"] for row in rows_of(read_log(spark, tmp_path / "lake", 2, CUTOFF_MS), tmp_path)] == ["in"]
 
 
-def expected_sessions(log: list[LogRecord]) -> list[tuple[str, int, int, list[str]]]:
-    """(visitor, start, end, items) by the rule of one timeline, without bounds."""
+def expected_sessions(log: list[LogRecord]) -> list[tuple[str, int, int, list[str], list[list[str]]]]:
+    """(visitor, start, end, items, kinds of each) by the rule of one timeline, without bounds."""
     found = []
     for visitor, facts in reference.facts_by_key("visitor", before(log, CUTOFF_MS), POLICIES).items():
         visits = sorted({to_visit(fact) for fact in facts})
         for session in cut_sessions(visits):
             liked = [visit for visit in session if visit.kind not in ("dislike", "hide")]
-            items = [item for item, _ in groupby(visit.item_id for visit in liked)]
-            if len(items) > 1:
-                found.append((visitor, liked[0].occurred_at_ms, liked[-1].occurred_at_ms, items))
+            runs = [(item, [visit.kind for visit in run]) for item, run in groupby(liked, lambda visit: visit.item_id)]
+            if len(runs) > 1:
+                bounds = liked[0].occurred_at_ms, liked[-1].occurred_at_ms
+                found.append((visitor, *bounds, [item for item, _ in runs], [kinds for _, kinds in runs]))
     return found
 
 
@@ -266,7 +267,18 @@ def test_sessions_are_cut_by_the_rule_of_the_timeline(spark: SparkSession, tmp_p
     lake_of(tmp_path / "lake", log)
     facts = admitted(read_log(spark, tmp_path / "lake", 2, CUTOFF_MS), POLICIES)
     rows = rows_of(sessions_of(facts, POLICIES.session), tmp_path)
-    found = [(row["visitor_id"], row["started_at_ms"], row["ended_at_ms"], row["items"]) for row in rows]
+    found = [
+        (row["visitor_id"], row["started_at_ms"], row["ended_at_ms"], row["items"], kinds_by_item(row)) for row in rows
+    ]
     expected = expected_sessions(log)
     assert sorted(found) == sorted(expected)
     assert len(expected) > 50
+    assert all(len(row["values_micros"]) == len(row["kinds"]) for row in rows)
+    assert any(value for row in rows for value in row["values_micros"])
+
+
+def kinds_by_item(row: dict[str, Any]) -> list[list[str]]:
+    found: list[list[str]] = []
+    for kind, moves in zip(row["kinds"], row["moves"], strict=True):
+        found.append([kind]) if moves else found[-1].append(kind)
+    return found

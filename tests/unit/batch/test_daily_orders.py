@@ -47,7 +47,7 @@ def archived(folder: Path, days: int = 4) -> Settings:
 def begun(settings: Settings, cutoff_ms: int, *steps: str) -> Run:
     """A run that has done these steps."""
     cut = cut_log(settings, cutoff_ms)
-    run = Run.open(settings.state_dir / "daily" / str(cutoff_ms), pin_of(cut, settings.policies), cut, lambda _: None)
+    run = Run.open(settings.state_dir / "daily" / str(cutoff_ms), pin_of(cut, settings), cut, lambda _: None)
     for step in steps:
         run.step(step, lambda: {"rows": 1})
     return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 
 from batch.training.session_log import ORDER, DatedSessions
 from domain.recommenders.vocabulary import Vocabulary
+from schemas.events import KINDS
 
 ITEMS = tuple(f"item-{number}" for number in range(7))
 
@@ -54,6 +56,28 @@ def test_visitors_are_numbered_in_the_order_of_their_sessions(tmp_path: Path) ->
     for found, names in ((read.visitors, in_order), (read.where(some).visitors, in_order[1::3])):
         assert found is not None
         assert found.tolist() == [numbers[name] for name in names]
+
+
+def test_acts_stand_at_the_places_of_their_items_whatever_the_order_of_the_file(tmp_path: Path) -> None:
+    chosen, rows = random.Random(4), sessions(60)
+    for row in rows:
+        done = [
+            [(chosen.choice(KINDS), chosen.randrange(9)) for _ in range(chosen.randrange(1, 4))] for _ in row["items"]
+        ]
+        row["kinds"] = [kind for acts in done for kind, _ in acts]
+        row["values_micros"] = [value * 1_000_000 for acts in done for _, value in acts]
+        row["moves"] = [at == 0 for acts in done for at in range(len(acts))]
+        row["done"] = done
+    written = [{name: value for name, value in row.items() if name != "done"} for row in rows]
+    pq.write_table(pa.Table.from_pylist(written), tmp_path / "sessions.parquet", row_group_size=25)
+    read = DatedSessions.read(tmp_path / "sessions.parquet", Vocabulary(ITEMS), with_acts=True)
+    in_order = [row["done"] for row in sorted(rows, key=lambda row: [row[name] for name, _ in ORDER])]
+    some = np.arange(len(rows)) % 3 == 1
+    for found, expected in ((read.acts, in_order), (read.where(some).acts, in_order[1::3])):
+        assert found is not None
+        told = [(KINDS[kind], value) for kind, value in zip(found.kinds, found.values, strict=True)]
+        at_places = [told[start:end] for start, end in pairwise(found.offsets.tolist())]
+        assert at_places == [acts for done in expected for acts in done]
 
 
 def test_a_file_without_sessions_is_read_too(tmp_path: Path) -> None:
