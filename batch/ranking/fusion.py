@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 import numpy as np
@@ -29,8 +29,14 @@ LEARN_TO_FEATURES: Final = 3.0
 SHARE_TO_LEARN: Final = 0.45
 """Of what is left, apart from answering, for features and trees; the rest is for the trainings after the cut."""
 LINEAR_ON: Final = 4000
+EARLIER_BELOW: Final = 16_000
+"""With fewer questions than this, those of an earlier slice are learnt from too, if there is time."""
 QUESTIONS_FOR_TREES: Final = 300
 """Below so many questions with their answer among the candidates no trees are grown."""
+
+
+EarlierOf = Callable[[int], Examples | None]
+"""At most so many questions from before the slice, asked of models that know only what was before these."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +46,7 @@ class Learnt:
     fusion: Fusion
     trees: int = 0
     questions: int = 0  # how many were wanted to learn from
+    earlier: int = 0  # and how many of an earlier slice
     ranker: Mapping[str, Any] = field(default_factory=dict)  # what differs from the plain policy
     told: dict[str, Any] = field(default_factory=dict)
 
@@ -47,23 +54,33 @@ class Learnt:
     def manifest(self) -> dict[str, Any]:
         """What was decided."""
         fusion = self.fusion
-        grown = {"trees": self.trees, "questions": self.questions, "ranker": dict(self.ranker)}
-        return {"by": fusion.by, "struck": fusion.struck, **grown}
+        asked = {"questions": self.questions, "earlier": self.earlier}
+        return {"by": fusion.by, "struck": fusion.struck, "trees": self.trees, "ranker": dict(self.ranker), **asked}
 
 
-def learn_fusion(lineup: Lineup, choice: Choice, allowed: AllowCurrent, queries_count: int) -> Learnt:
-    """Compare all ways on the questions of the slice and fit the best one on all of them."""
+def learn_fusion(
+    lineup: Lineup, choice: Choice, allowed: AllowCurrent, queries_count: int, earlier_of: EarlierOf
+) -> Learnt:
+    """Compare all ways on the questions of the slice and fit the best one on all of them.
+
+    Trees learn from those of `earlier_of` too.
+    """
     if not choice.can_judge:
         return _untrained(lineup, choice.struck)
     with choice.budget.step("features"):
-        wanted, us = _affordable(lineup, choice, queries_count)
+        affordable, us = _affordable(lineup, choice, queries_count)
+        wanted = min(affordable, len(choice.questions))
         questions = choice.questions.sample(wanted, np.random.default_rng(choice.seed))
         examples = examples_of(lineup, questions)
+    with choice.budget.step("earlier"):
+        before = _earlier_wanted(choice, affordable, len(questions))
+        examples = replace(examples, earlier=earlier_of(before) if before else None)
     told: dict[str, Any] = {
         "questions": len(questions),
         "features_us": us,
         "candidates": round(len(examples.items) / len(questions), 1),
         "reachable": round(float(examples.can_teach.mean()), 4),
+        "earlier": len(examples.earlier.questions) if examples.earlier else 0,
     }
     with choice.budget.step("linear"):
         linear = _linear(examples, choice)
@@ -76,13 +93,14 @@ def learn_fusion(lineup: Lineup, choice: Choice, allowed: AllowCurrent, queries_
         ensemble = fit(examples, policy, decided.trees) if decided.by == TREES else None
     choice.tell(f"ranked by {decided.by}, struck: {decided.struck}: {told}")
     fusion = Fusion(decided.by, decided.struck, ensemble, linear)
-    return Learnt(fusion, decided.trees if decided.by == TREES else 0, wanted, decided.ranker, told)
+    trees = decided.trees if decided.by == TREES else 0
+    return Learnt(fusion, trees, wanted, before if examples.earlier else 0, decided.ranker, told)
 
 
 def _affordable(lineup: Lineup, choice: Choice, queries_count: int) -> tuple[int, int]:
     """How many questions there is time to learn from, and the microseconds that the features of one take.
 
-    Never fewer than trees need.
+    Never fewer than trees need; perhaps more than there are.
     """
     if "fusion" in choice.manifest:
         return int(choice.manifest["fusion"]["questions"]), 0
@@ -93,7 +111,14 @@ def _affordable(lineup: Lineup, choice: Choice, queries_count: int) -> tuple[int
     each_s = (time.perf_counter() - began) / min(PROBED, len(queries))
     choice.budget.reserved_s = queries_count * each_s * ANSWER_TO_FEATURES
     affordable = int(choice.budget.left_s * SHARE_TO_LEARN / (each_s * LEARN_TO_FEATURES))
-    return int(np.clip(affordable, 4 * QUESTIONS_FOR_TREES, len(queries))), round(each_s * 1e6)
+    return max(affordable, 4 * QUESTIONS_FOR_TREES), round(each_s * 1e6)
+
+
+def _earlier_wanted(choice: Choice, affordable: int, questions: int) -> int:
+    """How many questions of an earlier slice to learn from: as many as there are of the newest, where these are few."""
+    if "fusion" in choice.manifest:
+        return int(choice.manifest["fusion"].get("earlier", 0))
+    return questions if questions < EARLIER_BELOW and affordable >= 2 * questions else 0
 
 
 def _linear(examples: Examples, choice: Choice) -> LinearFusion:

@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
 from batch.ranking.budget import Budget
-from batch.ranking.fusion import Learnt, learn_fusion
+from batch.ranking.fusion import Learnt, examples_of, learn_fusion
 from batch.ranking.history import History
-from batch.ranking.lineup import ENCODERS, SERVED, Choice, Chosen, Manifest, Tell, choose, choose_trained, line_up
+from batch.ranking.lineup import (
+    ENCODERS,
+    JUDGING_LEAST,
+    SERVED,
+    Choice,
+    Chosen,
+    Manifest,
+    Tell,
+    choose,
+    choose_trained,
+    line_up,
+)
+from batch.ranking.ranker import Examples
 from batch.ranking.slices import validation_slice
 from batch.ranking.striking import AllowCurrent, answerable, first_rule
 from domain.recommenders.lineup.candidates import Lineup
@@ -20,7 +33,9 @@ from domain.recommenders.lineup.model import FusedModel
 from domain.recommenders.lineup.sources import CovisitationSource, KnnSource, NeuralSource
 from domain.recommenders.lineup.striking import Struck
 
-QUESTIONS_MAX: Final = 14_000
+QUESTIONS_MAX: Final = 24_000
+SHARE_EARLIER: Final = 0.2
+"""Of what is left: so much may the trainings before an earlier cut take."""
 LEFT_OUT: Final = {
     "nothing": "anything may be recommended",
     "current": "the current item is not recommended",
@@ -93,8 +108,22 @@ def learn(choice: Choice, allowed: AllowCurrent, queries_count: int = 0, names: 
     """
     chosen = _chosen_side_by_side(choice, names)
     lineup = Lineup([each.source for each in chosen], choice.known.facts, choice.struck)
-    learnt = learn_fusion(lineup, choice, allowed, queries_count)
+    learnt = learn_fusion(lineup, choice, allowed, queries_count, partial(_earlier_examples, choice, chosen))
     return LearntLineup(chosen, learnt, choice.struck, choice.budget)
+
+
+def _earlier_examples(choice: Choice, chosen: Sequence[Chosen], wanted: int) -> Examples | None:
+    """At most `wanted` questions of the newest part of what was known before the slice; None without time to train."""
+    trained_s = sum(each.trained_s for each in chosen)
+    if not choice.manifest and trained_s > choice.budget.left_s * SHARE_EARLIER:
+        return None
+    cut = validation_slice(choice.known)
+    questions = answerable(cut.questions.sample(wanted, np.random.default_rng(choice.seed)), choice.struck)
+    if len(questions) < JUDGING_LEAST or not len(cut.known.items):
+        return None
+    choice.tell(f"{len(questions):,} earlier questions to learn from")
+    lineup = Lineup([each.anew(cut.known) for each in chosen], cut.known.facts, choice.struck)
+    return examples_of(lineup, questions)
 
 
 def _chosen_side_by_side(choice: Choice, names: Sequence[str]) -> list[Chosen]:

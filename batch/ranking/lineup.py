@@ -52,14 +52,21 @@ STEPS_TO_TRAIN: Final = 500
 class Chosen:
     """One model as the slice chose it: the source built before the cut, and how to build it on everything.
 
-    `rebuild` also returns what it adds to `manifest`, from which the same source is built again.
+    `rebuild` also returns what it adds to `manifest`, from which the same source is built again. `anew` builds it on an
+    earlier part of the log, of which nothing that it has learnt since may be used.
     """
 
     name: str
     source: Source
     rebuild: Callable[[History], tuple[Source, dict[str, Any]]]
+    anew: Callable[[History], Source]
     manifest: dict[str, Any]
     told: dict[str, Any]
+
+    @property
+    def trained_s(self) -> float:
+        """Seconds that its training took; of what needs none 0."""
+        return float(self.told.get("seconds", 0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,12 +118,19 @@ def _has_time_for_more(first: Chosen, choice: Choice) -> bool:
 
 
 def _baseline(name: str, choice: Choice) -> Chosen:
-    def build(history: History) -> tuple[Source, dict[str, Any]]:
+    def build(history: History) -> Source:
         if name == "rules":
-            return PlainSource(SequentialRules.build(history.log, history.items_count), name), {}
-        return PlainSource(Popularity(np.bincount(history.items, minlength=history.items_count)), name), {}
+            return PlainSource(SequentialRules.build(history.log, history.items_count), name)
+        return PlainSource(Popularity(np.bincount(history.items, minlength=history.items_count)), name)
 
-    return Chosen(name, build(choice.known)[0], build, {}, {})
+    return _untrained(name, build, choice, {}, {})
+
+
+def _untrained(
+    name: str, build: Callable[[History], Source], choice: Choice, manifest: dict[str, Any], told: dict[str, Any]
+) -> Chosen:
+    """A model that a history and a policy determine."""
+    return Chosen(name, build(choice.known), lambda history: (build(history), {}), build, manifest, told)
 
 
 def _knn(choice: Choice) -> Chosen:
@@ -131,10 +145,10 @@ def _knn(choice: Choice) -> Chosen:
         policy, told = found.policy, _searched(found)
     choice.tell(f"vstan: {told} {policy}")
 
-    def build(history: History) -> tuple[Source, dict[str, Any]]:
-        return KnnSource(SessionKnn.build(history.log, history.items_count, policy)), {}
+    def build(history: History) -> Source:
+        return KnnSource(SessionKnn.build(history.log, history.items_count, policy))
 
-    return Chosen("vstan", build(choice.known)[0], build, asdict(policy), told)
+    return _untrained("vstan", build, choice, asdict(policy), told)
 
 
 def _knn_default(history: History) -> SessionKnnPolicy:
@@ -154,10 +168,10 @@ def _covisitation(choice: Choice) -> Chosen:
         policy, told = found.policy, _searched(found)
     choice.tell(f"covisitation: {told} {policy}")
 
-    def build(history: History) -> tuple[Source, dict[str, Any]]:
-        return CovisitationSource(build_covisitation(history, policy)), {}
+    def build(history: History) -> Source:
+        return CovisitationSource(build_covisitation(history, policy))
 
-    return Chosen("covisitation", build(choice.known)[0], build, asdict(policy), told)
+    return _untrained("covisitation", build, choice, asdict(policy), told)
 
 
 def _searched(found: Found[Any]) -> dict[str, Any]:
@@ -179,7 +193,11 @@ def _neural(name: str, choice: Choice) -> Chosen:
         validation = NextClicks(queries.offsets, queries.items, targets, choice.struck)
     done = train(choice.known.log, choice.known.items_count, policy, validation, minutes, choice.tell)
 
-    def build(history: History) -> tuple[Source, dict[str, Any]]:
+    def anew(history: History) -> Source:
+        policy = replace(done.policy, epochs=done.epochs_done)
+        return NeuralSource(train(history.log, history.items_count, policy, None, None, choice.tell).model)
+
+    def rebuild(history: History) -> tuple[Source, dict[str, Any]]:
         """Train again on everything if there is time for as many epochs as were best, else go on from the slice's."""
         left_s = choice.budget.left_s * SHARE_REFIT
         growth = len(history.items) / max(len(choice.known.items), 1)
@@ -201,7 +219,7 @@ def _neural(name: str, choice: Choice) -> Chosen:
         "clicks_per_second": round(done.clicks_per_second),
         "metrics": done.metrics,
     }
-    return Chosen(name, NeuralSource(done.model), build, {"policy": asdict(done.policy)}, told)
+    return Chosen(name, NeuralSource(done.model), rebuild, anew, {"policy": asdict(done.policy)}, told)
 
 
 def _neural_policy(name: str, choice: Choice) -> NeuralPolicy:

@@ -72,6 +72,7 @@ class Examples:
     offsets: npt.NDArray[np.int64]  # [questions + 1]
     names: tuple[str, ...]
     questions: Questions
+    earlier: Examples | None = None  # learnt from by every half, and never judged
 
     @classmethod
     def of(cls, tables: Sequence[Table], questions: Questions) -> Examples:
@@ -97,6 +98,12 @@ class Examples:
     def can_teach(self) -> Bools:
         """[questions], whether what came next is among the candidates: of the others nothing can be learnt."""
         return np.add.reduceat(np.append(self.labels, 0), self.offsets[:-1]) * (np.diff(self.offsets) > 0) > 0
+
+    @property
+    def weights(self) -> npt.NDArray[np.float64]:
+        """[rows], how much the question of each counts."""
+        weights = self.questions.weights
+        return np.repeat(np.ones(len(self.questions)) if weights is None else weights, np.diff(self.offsets))
 
     def only(self, questions: Bools) -> Examples:
         """The examples of some of the questions."""
@@ -237,13 +244,14 @@ def _booster(examples: Examples, learns: Bools, policy: RankerPolicy, seed: int)
     chosen = learns & examples.can_teach
     if not chosen.any():
         raise ValueError("no question of this half has its answer among the candidates")
-    kept = np.repeat(chosen, np.diff(examples.offsets))
-    weights = examples.questions.weights
+    taught = [examples.only(chosen)]
+    if examples.earlier is not None:
+        taught.insert(0, examples.earlier.only(examples.earlier.can_teach))
     rows = lgb.Dataset(
-        examples.rows[kept],
-        examples.labels[kept],
-        group=np.diff(examples.offsets)[chosen],
-        weight=None if weights is None else np.repeat(weights[chosen], np.diff(examples.offsets)[chosen]),
+        np.concatenate([each.rows for each in taught]),
+        np.concatenate([each.labels for each in taught]),
+        group=np.concatenate([np.diff(each.offsets) for each in taught]),
+        weight=np.concatenate([each.weights for each in taught]),
         feature_name=list(examples.names),
         params={"max_bin": policy.bins, "verbose": -1, "num_threads": policy.threads},
         free_raw_data=True,

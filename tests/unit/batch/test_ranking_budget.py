@@ -39,7 +39,7 @@ def test_another_encoder_is_trained_when_there_is_time_or_a_manifest_names_it(
     monkeypatch: pytest.MonkeyPatch, first_s: float, manifest: dict[str, Any], names: list[str]
 ) -> None:
     def chosen(name: str, _: Choice) -> Chosen:
-        return Chosen(name, None, None, {}, {"seconds": first_s})  # type: ignore[arg-type]
+        return Chosen(name, None, None, None, {}, {"seconds": first_s})  # type: ignore[arg-type]
 
     monkeypatch.setattr(lineup, "choose", chosen)
     choice = Choice(NOTHING, NOBODY, "nothing", Budget(30), 1, lambda _: None, manifest)

@@ -10,7 +10,7 @@ import pytest
 from batch.ranking.history import Questions
 from batch.ranking.linear import fit_linear
 from batch.ranking.measures import measure
-from batch.ranking.ranker import Examples, RankerPolicy, best_policy, fit, judge_by_halves
+from batch.ranking.ranker import Examples, K, RankerPolicy, best_policy, fit, judge_by_halves
 from batch.ranking.search import coordinate_search
 from domain.recommenders.lineup.candidates import Table
 from domain.recommenders.lineup.fusion import best_of
@@ -122,6 +122,15 @@ def test_of_two_policies_the_one_that_answers_better_is_taken_and_without_time_t
     assert best_policy(whole, [poor, POLICY])[0] == POLICY
     assert best_policy(whole, [POLICY, poor])[0] == POLICY
     assert best_policy(whole, [poor, POLICY], seconds_max=0)[0] == poor
+
+
+def test_what_was_asked_earlier_teaches_and_is_not_judged() -> None:
+    few = examples(40)
+    more = replace(few, earlier=examples(400))
+    judged = judge_by_halves(more, POLICY)
+    assert judged.ranked.shape == (40, K)
+    assert judged.score > judge_by_halves(few, POLICY).score
+    assert fit(more, POLICY, 5).scores(few.rows).tolist() != fit(few, POLICY, 5).scores(few.rows).tolist()
 
 
 def test_some_of_the_questions_keep_their_rows() -> None:
