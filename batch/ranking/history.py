@@ -55,8 +55,12 @@ class History:
         at_ms: npt.NDArray[np.int64],
         items_count: int,
         is_dated: bool = True,
+        grade_of: GradeOf | None = None,
     ) -> Self:
-        """From rows in any order, of numbered sessions; rows of one session and instant stay in their order."""
+        """From rows in any order, of numbered sessions; rows of one session and instant stay in their order.
+
+        `grade_of` is asked for numbers of rows.
+        """
         order = np.lexsort((at_ms, sessions))
         sessions, items, at_ms = sessions[order], items[order], at_ms[order]
         starts = np.flatnonzero(np.concatenate(([True], sessions[1:] != sessions[:-1]))) if len(items) else order
@@ -64,7 +68,9 @@ class History:
         by_end = np.argsort(at_ms[starts + lengths - 1], kind="stable") if len(items) else starts
         offsets = np.concatenate(([0], np.cumsum(lengths[by_end]))).astype(np.int64)
         places = np.repeat(starts[by_end] - offsets[:-1], lengths[by_end]) + np.arange(len(items))
-        return cls(offsets, items[places].astype(np.int32), at_ms[places], items_count, is_dated)
+        rows = order[places]
+        of_places = None if grade_of is None else (lambda asked: grade_of(rows[asked]))
+        return cls(offsets, items[places].astype(np.int32), at_ms[places], items_count, is_dated, of_places)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -67,9 +67,12 @@ def _of_known_items(questions: Questions, known: History) -> Questions:
 
 
 def _before(history: History, cut_at_ms: int) -> History:
-    kept = history.at_ms < cut_at_ms
+    kept = np.flatnonzero(history.at_ms < cut_at_ms)
     sessions = np.repeat(np.arange(len(history)), np.diff(history.offsets))
-    return History.of(sessions[kept], history.items[kept], history.at_ms[kept], history.items_count, history.is_dated)
+    grade_of = history.grade_of
+    of_rows = None if grade_of is None else (lambda rows: grade_of(kept[rows]))
+    rest = (history.items_count, history.is_dated, of_rows)
+    return History.of(sessions[kept], history.items[kept], history.at_ms[kept], *rest)
 
 
 def _after(history: History, cut_at_ms: int, has_baskets: bool) -> Questions:

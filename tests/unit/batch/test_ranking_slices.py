@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -50,6 +51,15 @@ def test_what_is_asked_is_not_known_and_comes_later() -> None:
         assert session[: len(known)] == known
         assert session[len(known)] == cut.questions.first_relevant[number]
         assert queries.current[number] == known[-1]
+
+
+def test_a_part_of_a_history_keeps_what_its_interactions_were_worth() -> None:
+    plain = sessions_in_a_row(200, step_ms=1000)  # interleaved, so that a cut puts them into another order
+    whole = replace(plain, grade_of=lambda places: (plain.items[places] % 7).astype(np.int8))
+    earlier = validation_slice(validation_slice(whole, share=0.1).known, share=0.1).questions
+    assert len(earlier)
+    assert earlier.grades is not None
+    assert earlier.grades.tolist() == (earlier.relevant % 7).tolist()
 
 
 def test_items_that_only_came_after_the_cut_are_dropped_from_what_is_known_of_a_question() -> None:
