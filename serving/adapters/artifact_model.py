@@ -28,6 +28,9 @@ class ArtifactModel:
         self._vocabulary = artifact.vocabulary
         self._model = artifact.model
         self._similar = ItemToItem(artifact.model.knn)
+        self._content = artifact.content
+        self._taste = artifact.taste
+        self._new = np.flatnonzero(artifact.model.lineup.facts.facts["seen"] == 0).astype(np.int32)
         self._popular = self._named(artifact.popularity.rank(Session(()), len(artifact.vocabulary)))
         self._version: str = artifact.version
         self._cutoff_ms = artifact.manifest.cutoff_ms
@@ -61,9 +64,22 @@ class ArtifactModel:
         return dict(zip(known, scores.tolist(), strict=True))
 
     def similar(self, item_id: str, k: int) -> list[tuple[str, float]]:
-        """See `Model.similar`."""
+        """See `Model.similar`; what is about the same, for an item on which nobody has acted."""
         dense = self._vocabulary.dense(item_id)
-        return [] if dense is None else self._named(self._similar.similar(dense, k))
+        if dense is None:
+            return []
+        near = self._similar.similar(dense, k)
+        return self._named(near if len(near) or self._content is None else self._content.similar(dense, k))
+
+    def new_alike(self, item_ids: Sequence[str], k: int) -> list[tuple[str, float]]:
+        """See `Model.new_alike`."""
+        if self._content is None:
+            return []
+        return self._named(self._content.rank_among(self._vocabulary.session(item_ids), self._new, k))
+
+    def to_taste(self, item_ids: Sequence[str], k: int) -> list[tuple[str, float]]:
+        """See `Model.to_taste`."""
+        return [] if self._taste is None else self._named(self._taste.rank(self._vocabulary.session(item_ids), k))
 
     def popular(self, k: int) -> list[tuple[str, float]]:
         """See `Model.popular`."""

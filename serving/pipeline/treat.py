@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from domain.experiments.assigned import Treatment
+from domain.new_items import with_new_items
 from domain.slates import SOURCE_WEIGHTS, Candidate, Query, fuse
 from serving.pipeline.retrieve import Model
 
@@ -31,8 +32,9 @@ class Treat:
 
 
 def score(query: Query, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
-    """The candidates fused by the weights of their sources, where arms have not put others."""
+    """The candidates fused by the weights of their sources, where arms have not put others, with new items between."""
     weights = query.treatment.weights
     if not weights:
-        return fuse(candidates)
-    return fuse(candidates, {source: weights.get(source, weight) for source, weight in SOURCE_WEIGHTS.items()})
+        return with_new_items(fuse(candidates))
+    weighted = {source: weights.get(source, weight) for source, weight in SOURCE_WEIGHTS.items()}
+    return with_new_items(fuse(candidates, weighted))

@@ -11,7 +11,7 @@ from domain.artifacts import Artifact, BrokenArtifact, Manifest, catalogue_finge
 from domain.recommenders.popularity import Popularity
 from domain.recommenders.session_log import SessionLog
 from domain.recommenders.vocabulary import Vocabulary
-from tests.published import neighbours_alone
+from tests.published import neighbours_alone, shelve
 
 
 def packed(folder: Path, *, items: int = 3, fingerprint: str | None = None) -> Path:
@@ -59,6 +59,19 @@ def test_another_catalogue_is_refused(tmp_path: Path) -> None:
 def test_models_over_different_vocabularies_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BrokenArtifact, match="different numbers of items"):
         Artifact.load(packed(tmp_path / "v1", items=4))
+
+
+def test_what_may_be_absent_is_checked_when_it_is_there(tmp_path: Path) -> None:
+    bare = Artifact.load(packed(tmp_path / "v1"))
+    assert (bare.content, bare.taste) == (None, None)
+    shelve(tmp_path, "v2", categories={"alien": "space"})
+    whole = Artifact.load(tmp_path / "v2")
+    assert whole.content is not None
+    assert whole.taste is not None
+    assert whole.content.items_count == whole.taste.items_count == len(whole.vocabulary)
+    (tmp_path / "v2" / "long_term_taste.json").unlink()
+    with pytest.raises(BrokenArtifact, match="long_term_taste"):
+        Artifact.load(tmp_path / "v2")
 
 
 def test_a_pointer_to_nothing_is_refused_with_the_remedy(tmp_path: Path) -> None:

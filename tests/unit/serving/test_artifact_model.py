@@ -53,6 +53,32 @@ async def test_a_cited_item_is_one_without_which_the_score_is_lower(watcher: Art
         assert without.get(candidate, 0.0) < with_all[candidate]
 
 
+async def test_what_items_are_about_reaches_those_that_nobody_visited(watcher: ArtifactWatcher, tmp_path: Path) -> None:
+    about = {
+        "alien": "space",
+        "dune": "space",
+        "heat": "crime",
+        "arrival": "space",
+        "ronin": "crime",
+        "jackie": "crime",
+    }
+    publish(tmp_path, "v1", categories=about)
+    model = await model_of(watcher)
+    assert [item for item, _ in model.new_alike(["heat", "alien", "dune"], 5)] == ["arrival", "jackie"]
+    assert model.new_alike(["unheard"], 5) == []
+    assert {item for item, _ in model.similar("arrival", 5)} == {"alien", "dune"}
+    assert {item for item, _ in model.similar("heat", 5)} == {"ronin", "dune", "alien"}
+    assert {item for item, _ in model.to_taste(["alien"], 3)} == {"alien", "dune", "arrival"}
+
+
+async def test_an_artifact_without_catalogue_and_histories_proposes_nothing_by_them(
+    watcher: ArtifactWatcher, tmp_path: Path
+) -> None:
+    publish(tmp_path, "v1")
+    model = await model_of(watcher)
+    assert model.new_alike(["alien"], 5) == model.to_taste(["alien"], 5) == []
+
+
 async def test_another_version_takes_the_place_of_the_old_one(watcher: ArtifactWatcher, tmp_path: Path) -> None:
     publish(tmp_path, "v1")
     await watcher.look()

@@ -75,9 +75,9 @@ def test_an_item_does_not_vouch_for_itself_and_what_says_nothing_is_never_ranked
 
 def test_the_ranking_can_keep_to_some_items() -> None:
     model = ContentSimilarity(sparse(), POLICY)
-    new = np.arange(ITEMS) >= 20
+    new = np.arange(20, ITEMS, dtype=np.int32)
     whole = model.rank(Session((3, 5)), ITEMS).items.tolist()
-    assert model.rank(Session((3, 5)), ITEMS, new).items.tolist() == [item for item in whole if item >= 20]
+    assert model.rank_among(Session((3, 5)), new, ITEMS).items.tolist() == [item for item in whole if item >= 20]
 
 
 @pytest.mark.parametrize("kind", KINDS)
