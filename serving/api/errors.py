@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final
@@ -27,6 +28,7 @@ from serving.adapters.rule_book import RuleConflict
 from serving.api.contract import Problem
 
 RETRY_AFTER_S: Final = 1
+_PART: Final = re.compile(r"{[^}]+}")
 log = logging.getLogger(__name__)
 
 
@@ -191,8 +193,16 @@ async def _platform_error(_: Request, error: Any) -> Response:
 async def _http_error(request: Request, error: Any) -> Response:
     problem = Problem(type="about:blank", title=error.detail, status=error.status_code, detail=request.url.path)
     response = _answer(problem)
-    response.headers.update(error.headers or {})  # which methods are allowed
+    if error.status_code == 405:
+        response.headers["Allow"] = _methods_at(request) or "GET"
     return response
+
+
+def _methods_at(request: Request) -> str:
+    """The methods of all routes of the path; the framework names those of the first one only."""
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    named = [each for pattern, each in paths.items() if re.fullmatch(_PART.sub("[^/]+", pattern), request.url.path)]
+    return ", ".join(sorted({method.upper() for operations in named for method in operations}))
 
 
 async def _invalid_parameter(_: Request, error: Any) -> Response:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from math import ceil
 from time import perf_counter
 from typing import Final
 
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra import metrics
@@ -136,8 +138,8 @@ class Guard:
                 raise
             await response_of(refusal)(scope, receive, send_noting)
         finally:
-            metrics.SERVING_REQUESTS.labels(route, f"{(status or 500) // 100}xx").inc()
-            metrics.SERVING_REQUEST_SECONDS.labels(route).observe(perf_counter() - started)
+            _requests(route, (status or 500) // 100).inc()
+            _seconds(route).observe(perf_counter() - started)
 
     def _screen(self, asked: _Asked, extra: Headers) -> None:
         """Raises ForeignOrigin when a page asks that may not; else lets it read the answer."""
@@ -175,6 +177,16 @@ class Guard:
             if limit_s is None or not limit.expired():
                 raise
             raise _counted("timeout", TookTooLong(limit_s)) from error
+
+
+@cache
+def _requests(route: str, hundreds: int) -> Counter:
+    return metrics.SERVING_REQUESTS.labels(route, f"{hundreds}xx")
+
+
+@cache
+def _seconds(route: str) -> Histogram:
+    return metrics.SERVING_REQUEST_SECONDS.labels(route)
 
 
 def _counted(reason: str, refusal: PlatformError) -> PlatformError:

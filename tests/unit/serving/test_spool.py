@@ -106,7 +106,8 @@ async def test_only_what_was_not_taken_is_spooled(tmp_path: Path, spooling: Spoo
         """Takes the first of two."""
 
         async def publish(self, records: Sequence[Record]) -> list[Outcome]:
-            return [Confirmed(7), Unconfirmed("late")][: len(records)]
+            outcomes: list[Outcome] = [Confirmed(7), Unconfirmed("late")]
+            return outcomes[: len(records)]
 
     assert await spooling(tmp_path, Half()).publish(events(1, 2)) == [Confirmed(7), Spooled()]
 
