@@ -59,6 +59,11 @@ GROUPS: Final = (
     Group("chaos", "e2e", ("tests/chaos/*",)),
     Group("stream", "integration", ("*/test_speed_[!c]*", "*/test_speed_cluster*", "*/test_processes_*")),
     Group("e2e", "e2e", before=("infra/browser.sh",)),
+    Group(
+        "history",
+        "integration",
+        ("*/test_spark_features*", "*/test_impressions*", "*/test_point_in_time*", "*/test_archiver*"),
+    ),
     Group("batch", "integration"),
     Group("stores", "integration", ("tests/suites/*", "*/test_speed_commands*", "*/test_parity*", "*/test_feast*")),
 )
