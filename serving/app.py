@@ -41,11 +41,11 @@ from serving.api.contract import Readiness
 from serving.api.guard import Access
 from serving.api.services import Services
 from serving.api.token_buckets import TokenBuckets
-from serving.pipeline.categories import WithCategories
 from serving.pipeline.compose import Compose
 from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate
+from serving.pipeline.newcomers import ForNewcomers
 from serving.pipeline.page import Pages
 from serving.pipeline.pipeline import Pipeline, Stages
 from serving.pipeline.rank import Rank
@@ -206,7 +206,7 @@ class Server:
         catalogue = self.catalogue
         return Stages(
             hydrate=hydrate,
-            retrieve=WithCategories(Retrieve(self._model_for, self.trends), self._model_for, catalogue.categories),
+            retrieve=ForNewcomers(Retrieve(self._model_for, self.trends), self._model_for, catalogue.categories),
             filter=Filter(self._model_for, catalogue, self.resting.rested_for),
             score=Boosted(score, catalogue.item),
             compose=OneOfVariants(Compose(self._model_for, catalogue.categories, _new_id), catalogue),

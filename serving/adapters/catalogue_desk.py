@@ -96,9 +96,9 @@ class CatalogueDesk:
 
     async def _publish(self, items: Sequence[ItemEvent]) -> None:
         outcomes = await self._publisher.publish([Record(self._topic, item.item_id, encode(item)) for item in items])
-        lost = [outcome for outcome in outcomes if not isinstance(outcome, Confirmed)]
+        lost = sum(not isinstance(outcome, Confirmed) for outcome in outcomes)
         if lost:
-            raise DependencyError("kafka", f"{len(lost)} items are unconfirmed ({lost[0].problem})", REMEDY)
+            raise DependencyError("kafka", f"{lost} items are unconfirmed", REMEDY)
 
 
 def _merged(before: Any, changes: Any) -> Any:

@@ -73,10 +73,14 @@ class TopicFollower:
         been by the deadline.
         """
         loop = asyncio.get_running_loop()
-        done = loop.create_future()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def conclude() -> None:
+            if not done.done():
+                done.set_result(None)
 
         def tell() -> None:
-            loop.call_soon_threadsafe(lambda: done.done() or done.set_result(None))
+            loop.call_soon_threadsafe(conclude)
 
         self._asked.append(tell)
         try:

@@ -11,7 +11,6 @@ from msgspec import structs
 
 from domain.admission import screen
 from domain.facts import Stamp
-from domain.onboarding import named_category
 from domain.policies import AdmissionPolicy
 from schemas.errors import Reason, RejectedEvent
 from schemas.events import InteractionContext, InteractionEvent, ItemEvent, decode, encode
@@ -127,8 +126,8 @@ class Gateway:
         event = self._stamped(decode(InteractionEvent, raw))
         value = encode(event)
         screen(event.visitor_id, value, Stamp(self._now_ms(), -1, -1), self._policy)
-        is_unknown = self._catalogue.item(event.item_id) is None and named_category(event.item_id) is None
-        return _Judged(Record(self._interactions, event.visitor_id, value, event.event_id), is_unknown)
+        record = Record(self._interactions, event.visitor_id, value, event.event_id)
+        return _Judged(record, self._catalogue.is_unknown(event.item_id))
 
     def _item(self, raw: bytes) -> _Judged:
         item = decode(ItemEvent, raw)

@@ -241,7 +241,10 @@ class Verdicts(_Shape, frozen=True, kw_only=True):
 
 
 class VisitorFeatures(_Shape, frozen=True, kw_only=True):
-    """What is known of a visitor: the rows as the stores have them, and their merge."""
+    """What is known of a visitor: the rows as the stores have them, and their merge.
+
+    `unknown_items` are those of its acts that the catalogue does not know.
+    """
 
     visitor_id: str
     session: dict[str, Any] | None
@@ -254,6 +257,7 @@ class VisitorFeatures(_Shape, frozen=True, kw_only=True):
     age_ms: int | None
     now_ms: int
     titles: dict[str, str]
+    unknown_items: tuple[str, ...]
     degraded: tuple[Degradation, ...]
 
 

@@ -42,6 +42,7 @@ def router(services: Services) -> APIRouter:
                 age_ms=now_ms - known.features_as_of_ms if known.features_as_of_ms else None,
                 now_ms=now_ms,
                 titles={item_id: services.catalogue.title(item_id) for item_id in sorted(items)},
+                unknown_items=tuple(sorted(filter(services.catalogue.is_unknown, items))),
                 degraded=(*services.footing.speed_rungs(now_ms), *rows.degraded),
             )
         )

@@ -35,6 +35,8 @@ WORDS: Final[Mapping[RowKind, Words]] = {
     RowKind.TRENDING: Words("Trending now", "trending", "above its usual level in the last hours"),
     RowKind.NEW: Words("New for you", "new", "published lately"),
 }
+FOR_NOBODY: Final = Words("Popular picks", "popular", "popular with everybody")
+"""The top picks of a visitor of whom nothing is known."""
 
 
 def page_answer(made: page.Page, catalogue: Catalogue, started: float) -> shapes_page.Page:
@@ -55,7 +57,8 @@ def page_answer(made: page.Page, catalogue: Catalogue, started: float) -> shapes
 
 
 def _row(made: page.PageRow, catalogue: Catalogue) -> shapes_page.PageRow:
-    row, words = made.row, WORDS[made.row.kind]
+    row, is_known = made.row, bool(made.slate.query.visitor.basis)
+    words = FOR_NOBODY if row.kind is RowKind.TOP_PICKS and not is_known else WORDS[row.kind]
     cited = {} if row.cited is None else {"title": _name(row.cited.item_id, catalogue), "kind": row.cited.kind}
     title = words.title.format(**cited)
     if row.cited is not None:

@@ -19,7 +19,7 @@ export function showFeatures(features) {
   showRows(features);
 }
 
-function showTimeline({ session, session_is_current: isCurrent, titles, now_ms: nowMs }) {
+function showTimeline({ session, session_is_current: isCurrent, titles, unknown_items: unknown, now_ms: nowMs }) {
   const places = session && isCurrent ? session.session_items.map((_, place) => place).reverse() : [];
   byId("session-note").textContent = places.length
     ? `${session.session_length} visits, ${session.session_distinct_items} different items`
@@ -34,7 +34,7 @@ function showTimeline({ session, session_is_current: isCurrent, titles, now_ms: 
         "li",
         { "data-testid": "visit" },
         element("span", { class: "kind" }, KINDS[session.session_items_kinds[place]] ?? session.session_items_kinds[place]),
-        element("strong", {}, titles[item] || item),
+        element("strong", {}, titles[item] || item, unknown.includes(item) ? " (not in the catalogue)" : ""),
         element("time", {}, when),
       );
     }),

@@ -147,6 +147,23 @@ def test_a_new_visitor_starts_from_nothing(page: Page) -> None:
     expect(page.locator("#session-note")).to_contain_text("No visits yet")
 
 
+def test_a_new_visitor_names_a_genre_and_it_is_known_at_once(page: Page) -> None:
+    genre = page.locator("#onboarding-categories .chip", has_text="drama")
+    genre.click()
+    page.get_by_role("button", name="Start with these").click()
+    expect(page.locator("#onboarding")).to_be_hidden()
+    expect(page.get_by_test_id("visit").first).to_contain_text("liked")
+    expect(page.get_by_test_id("visit").first).to_contain_text("drama")
+
+
+def test_what_was_begun_is_continued_in_a_row_of_the_page(page: Page) -> None:
+    find(page, "film-21")
+    page.get_by_role("button", name="Watch The film-21").first.click()
+    expect(page.locator("[data-row=continue_watching]")).to_contain_text("The film-21")
+    items = page.locator("#page-rows li").evaluate_all("all => all.map(each => each.dataset.item)")
+    assert len(items) == len(set(items))
+
+
 def test_a_narrow_phone_needs_no_sideways_scrolling(browser: Browser, base_url: str, complaints: list[str]) -> None:
     phone = browser.new_page(viewport={"width": 360, "height": 740}, color_scheme="dark")
     open_page(phone, base_url, complaints)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -56,13 +57,13 @@ async def test_feeds_and_changes_of_items_are_effective_on_every_server_within_t
         for hides in (True, False, True):  # the quickest counts: a busy machine is no slow catalogue
             took_s.append(
                 await told_after(
-                    lambda hides=hides: first.http.patch("/v1/items/dune", json={"hidden": hides}),
-                    lambda hides=hides: until_shown(second, "dune", is_shown=not hides),
+                    partial(first.http.patch, "/v1/items/dune", json={"hidden": hides}),
+                    partial(until_shown, second, "dune", is_shown=not hides),
                 )
             )
         assert min(took_s) < EFFECTIVE_S
         await told_after(
-            lambda: second.http.delete("/v1/items/heat"), lambda: until_shown(first, "heat", is_shown=False)
+            partial(second.http.delete, "/v1/items/heat"), partial(until_shown, first, "heat", is_shown=False)
         )
         report = (await first.http.put("/v1/catalogue", content=feed("alien", "aliens", "dune", "ronin"))).json()
         assert (report["changed"], report["unchanged"], report["removed"]) == (1, 3, 0), "dune is hidden no more"

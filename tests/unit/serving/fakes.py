@@ -22,11 +22,11 @@ from serving.adapters.rule_book import FollowedRules, RuleDesk
 from serving.api.contract import Readiness
 from serving.api.guard import Access
 from serving.api.services import Services
-from serving.pipeline.categories import WithCategories
 from serving.pipeline.compose import Compose
 from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
 from serving.pipeline.hydrate import Hydrate, SpeedRows
+from serving.pipeline.newcomers import ForNewcomers
 from serving.pipeline.page import Pages
 from serving.pipeline.pipeline import Pipeline, Stages
 from serving.pipeline.rank import Rank
@@ -189,7 +189,7 @@ class World:
         compose = Compose(self.model_for, self.catalogue.categories, lambda: f"slate-{next(numbers)}")
         return Stages(
             hydrate=self.hydrate(),
-            retrieve=WithCategories(Retrieve(self.model_for, self.trends), self.model_for, self.catalogue.categories),
+            retrieve=ForNewcomers(Retrieve(self.model_for, self.trends), self.model_for, self.catalogue.categories),
             filter=Filter(self.model_for, self.catalogue, self.resting.rested_for),
             score=Boosted(score, self.catalogue.item),
             compose=OneOfVariants(compose, self.catalogue),

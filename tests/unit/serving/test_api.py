@@ -25,7 +25,7 @@ from serving.api.bodies import EVENT_BODY_BYTES_MAX
 from serving.api.contract import Readiness
 from serving.api.errors import problem_of
 from tests.builders import START_MS, interaction
-from tests.unit.serving.fakes import World
+from tests.unit.serving.fakes import World, speed_rows
 
 
 def event(event_id: str = "e1", **fields: Any) -> dict[str, Any]:
@@ -241,8 +241,18 @@ async def test_a_visitors_features_are_shown_as_the_stores_have_them(http: httpx
     assert answer["profile"]["interactions"] == 1
     assert answer["history"] is None
     assert answer["titles"] == {"alien": "Alien"}
+    assert answer["unknown_items"] == []
     assert answer["age_ms"] == 0
     assert answer["session_is_current"]
+
+
+async def test_an_item_that_nobody_listed_is_told_among_what_a_visitor_did(
+    http: httpx.AsyncClient, world: World
+) -> None:
+    world.speed.rows["bob"] = speed_rows("alien", "unheard", "category:film")
+    answer = (await http.get("/v1/visitors/bob")).json()
+    assert answer["unknown_items"] == ["unheard"]
+    assert answer["titles"] == {"alien": "Alien", "unheard": "", "category:film": "film"}
 
 
 async def test_an_unknown_visitor_has_no_features_and_no_age(http: httpx.AsyncClient) -> None:

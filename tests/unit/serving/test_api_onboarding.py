@@ -10,7 +10,7 @@ import pytest
 
 from schemas.events import InteractionEvent, decode
 from serving.adapters.publisher import Unconfirmed
-from tests.unit.serving.fakes import World, speed_rows
+from tests.unit.serving.fakes import FakeModel, World, speed_rows
 
 
 async def test_what_is_named_is_kept_as_likes_and_known_when_it_is_answered(
@@ -62,14 +62,31 @@ async def test_naming_nothing_or_what_is_not_there_is_a_problem(
 async def test_a_visitor_who_named_a_category_gets_what_is_popular_in_it_before_what_is_trending(
     http: httpx.AsyncClient, world: World
 ) -> None:
-    world.catalogue.take({"dune": msgspec.json.encode({"item_id": "dune", "title": "Dune", "categories": ["space"]})})
+    dune = {"item_id": "dune", "title": "Dune", "categories": ["space"]}
+    world.catalogue.take({"dune": msgspec.json.encode(dune)})
+    assert world.model is not None
+    world.model.best = ["titanic", "alien", "aliens", "ronin", "dune"]
     world.speed.rows["bob"] = speed_rows("category:space", kind="like")
-    answer = (await http.post("/v1/recommendations", json={"visitor_id": "bob", "count": 3})).json()
-    assert [(item["item_id"], item["source"]) for item in answer["items"][:2]] == [
-        ("dune", "category"),
-        ("heat", "trending"),
-    ]
-    assert answer["items"][0]["reason"] == "popular in a category that you named"
+    answer = (await http.post("/v1/recommendations", json={"visitor_id": "bob"})).json()
+    sources = {item["item_id"]: item["source"] for item in answer["items"]}
+    assert (sources["dune"], sources["heat"]) == ("category", "trending")
+    assert list(sources).index("dune") < list(sources).index("ronin") < list(sources).index("heat")
+    reasons = {item["item_id"]: item["reason"] for item in answer["items"]}
+    assert reasons["dune"] == "popular in a category that you named"
+
+
+async def test_for_a_newcomer_popularity_decides_between_what_the_model_holds_for_nearly_alike(
+    http: httpx.AsyncClient, world: World
+) -> None:
+    near = [f"near{place}" for place in range(20)]
+    world.model = FakeModel({"alien": near, "dune": near}, best=["near19", "titanic"])
+    world.speed.rows["bob"] = speed_rows("alien")
+    world.speed.rows["cy"] = speed_rows("alien", "heat", "dune", "titanic")
+    places = []
+    for visitor in ("bob", "cy"):
+        answer = (await http.post("/v1/recommendations", json={"visitor_id": visitor})).json()
+        places.append([item["item_id"] for item in answer["items"]].index("near19"))
+    assert places[0] < places[1]
 
 
 async def test_a_new_visitor_may_choose_from_categories_and_popular_items(http: httpx.AsyncClient) -> None:

@@ -1,18 +1,19 @@
-"""Categories: what is popular in those that a visitor has named, beside what the other sources propose."""
+"""Newcomers: what is popular, and popular in the categories that they have named, beside what the sources propose."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from domain.newcomers import is_newcomer
 from domain.onboarding import categories_named
 from domain.policies import MINUTE_MS
 from domain.slates import Candidate, Query, Source
 from serving.pipeline.retrieve import Model
 
-PROPOSED: Final = 50
-"""Items of one category that are proposed."""
+PROPOSED: Final = 100
+"""Popular items that are proposed, and so many of each category."""
 
 LOOKED_AT_MAX: Final = 5_000
 """Popular items that are looked at for those of a category: a few milliseconds at most, once a minute."""
@@ -25,8 +26,10 @@ REMEMBERED_MAX: Final = 1_000
 Retrieve = Callable[[Query], tuple[Candidate, ...]]
 
 
-class WithCategories:
-    """A retrieval that also proposes the popular items of the categories that the visitor has named."""
+class ForNewcomers:
+    """A retrieval that also proposes the popular items of the categories that a visitor has named, and to a newcomer
+    what is popular at all, so that it counts for what the other sources propose (`domain.newcomers`).
+    """
 
     def __init__(
         self,
@@ -42,12 +45,17 @@ class WithCategories:
     def __call__(self, query: Query) -> tuple[Candidate, ...]:
         """All candidates. An item of several named categories is proposed once for each."""
         candidates = self._retrieve(query)
+        model = self._model_of(query)
+        return candidates if model is None else (*candidates, *self._added(query, candidates, model))
+
+    def _added(self, query: Query, candidates: Sequence[Candidate], model: Model) -> Iterator[Candidate]:
         named = categories_named((*query.visitor.past, *query.visitor.session))
-        model = self._model_of(query) if named and Source.CATEGORY in query.sources else None
-        if model is None:
-            return candidates
-        proposed = [one for each in named[:NAMED_MAX] for one in self._popular_in(each, model, query.asked_at_ms)]
-        return (*candidates, *proposed)
+        if named and Source.CATEGORY in query.sources:
+            for category in named[:NAMED_MAX]:
+                yield from self._popular_in(category, model, query.asked_at_ms)
+        is_asked = any(each.source is Source.POPULAR for each in candidates)
+        if Source.POPULAR in query.sources and not is_asked and is_newcomer(query):
+            yield from (Candidate(item_id, Source.POPULAR, score) for item_id, score in model.popular(PROPOSED))
 
     def _popular_in(self, category: str, model: Model, now_ms: int) -> list[Candidate]:
         """The popular items of a category, the best with a score of 1; found anew every minute."""
