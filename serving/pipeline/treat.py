@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from domain.experiments.assigned import Treatment
 from domain.new_items import with_new_items
-from domain.slates import SOURCE_WEIGHTS, Candidate, Query, fuse
+from domain.newcomers import weights_for
+from domain.slates import Candidate, Query, fuse
 from serving.pipeline.retrieve import Model
 
 ModelFor = Callable[[Query], Model | None]
@@ -33,8 +34,8 @@ class Treat:
 
 def score(query: Query, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
     """The candidates fused by the weights of their sources, where arms have not put others, with new items between."""
-    weights = query.treatment.weights
+    weights, usual = query.treatment.weights, weights_for(query)
     if not weights:
-        return with_new_items(fuse(candidates))
-    weighted = {source: weights.get(source, weight) for source, weight in SOURCE_WEIGHTS.items()}
+        return with_new_items(fuse(candidates, usual))
+    weighted = {source: weights.get(source, weight) for source, weight in usual.items()}
     return with_new_items(fuse(candidates, weighted))
