@@ -57,8 +57,9 @@ def onboarding_events(
 
 def categories_named(acts: Iterable[Act]) -> list[str]:
     """The categories for which these acts, oldest first, were said; the newest first."""
-    welcome = [named_category(act.item_id) for act in acts if act.kind not in UNWELCOME_KINDS]
-    return list(dict.fromkeys(category for category in reversed(welcome) if category is not None))
+    named = [act for act in acts if act.item_id.startswith(_PREFIX)]
+    welcome = [act.item_id.removeprefix(_PREFIX) for act in reversed(named) if act.kind not in UNWELCOME_KINDS]
+    return list(dict.fromkeys(welcome))
 
 
 def _event_id(visitor_id: str, item_id: str) -> str:

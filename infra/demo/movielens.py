@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -84,6 +85,7 @@ def read(wheel: Path) -> MovieLens:
             item_id=row["item_id:token"],
             title=_title(row["movie_title:token_seq"], row["release_year:token"]),
             categories=tuple((row["class:token_seq"] or "unknown").split()),
+            published_at_ms=_new_year_ms(row["release_year:token"]),
         )
         for row in titles.to_pylist()
     }
@@ -128,6 +130,13 @@ def _title(words: str, year: str) -> str:
     head, comma, article = words.rpartition(", ")
     spoken = f"{article} {head}" if comma and article in {"The", "A", "An"} else words
     return f"{spoken} ({year})" if year else spoken
+
+
+def _new_year_ms(year: str) -> int | None:
+    """The beginning of a year; None before 1970, and where it is not known."""
+    if not year.isdigit() or int(year) < 1970:
+        return None
+    return int(datetime(int(year), 1, 1, tzinfo=UTC).timestamp()) * 1000
 
 
 def _in_sessions(ratings: list[Rating]) -> list[Rating]:
