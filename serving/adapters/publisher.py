@@ -59,10 +59,13 @@ Outcome = Confirmed | Unconfirmed
 
 @dataclass(slots=True)
 class _Batch:
-    """Records that were handed over together; settled record by record, from two threads."""
+    """Records that were handed over together; settled record by record, from two threads.
+
+    `settled` is told the batch itself: that may be so before whoever handed it over knows what it is.
+    """
 
     records: Sequence[Record]
-    settled: Callable[[], None]
+    settled: Callable[[_Batch], None]
     outcomes: list[Outcome | None] = field(init=False)
     lock: threading.Lock = field(default_factory=threading.Lock)
     open: int = field(init=False)
@@ -79,7 +82,7 @@ class _Batch:
             self.open -= 1
             is_done = self.open == 0
         if is_done:
-            self.settled()
+            self.settled(self)
 
 
 class Publisher:
@@ -118,7 +121,7 @@ class Publisher:
             return []
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        batch = self._hand_over(records, lambda: loop.call_soon_threadsafe(self._conclude, len(records), done))
+        batch = self._hand_over(records, lambda _: loop.call_soon_threadsafe(self._conclude, len(records), done))
         await asyncio.wait({done}, timeout=self._deadline_s + GRACE_S)
         self._give_up(batch)
         return [outcome for outcome in batch.outcomes if outcome is not None]
@@ -127,12 +130,12 @@ class Publisher:
         """Publish without waiting; `on_settled` hears how many got there, how many not. Raises as `publish` does."""
         loop = asyncio.get_running_loop()
 
-        def settled() -> None:
+        def settled(batch: _Batch) -> None:
             confirmed = sum(isinstance(outcome, Confirmed) for outcome in batch.outcomes)
             loop.call_soon_threadsafe(self._conclude, len(records), None)
             loop.call_soon_threadsafe(on_settled, confirmed, len(records) - confirmed)
 
-        batch = self._hand_over(records, settled)
+        self._hand_over(records, settled)
 
     async def close(self) -> None:
         """Wait for what is in flight, at most for the deadline, and end the thread."""
@@ -154,7 +157,7 @@ class Publisher:
         for index in silent:
             batch.settle(index, silence)
 
-    def _hand_over(self, records: Sequence[Record], settled: Callable[[], Any]) -> _Batch:
+    def _hand_over(self, records: Sequence[Record], settled: Callable[[_Batch], Any]) -> _Batch:
         if self._in_flight + len(records) > self._in_flight_max:
             raise DependencyError(f"kafka {self._settings.bootstrap}", f"{self._in_flight} records wait for it", REMEDY)
         self._in_flight += len(records)

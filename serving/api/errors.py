@@ -199,10 +199,11 @@ async def _http_error(request: Request, error: Any) -> Response:
 
 
 def _methods_at(request: Request) -> str:
-    """The methods of all routes of the path; the framework names those of the first one only."""
+    """The methods of the path as the document has them; the framework names those of the first route only."""
     paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
-    named = [each for pattern, each in paths.items() if re.fullmatch(_PART.sub("[^/]+", pattern), request.url.path)]
-    return ", ".join(sorted({method.upper() for operations in named for method in operations}))
+    path = request.url.path
+    alike = (each for pattern, each in paths.items() if re.fullmatch(_PART.sub("[^/]+", pattern), path))
+    return ", ".join(sorted(method.upper() for method in paths.get(path) or next(alike, {})))
 
 
 async def _invalid_parameter(_: Request, error: Any) -> Response:

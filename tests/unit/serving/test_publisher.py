@@ -11,7 +11,7 @@ from kafka.producer.future import FutureProduceResult
 from infra.settings import KafkaSettings
 from serving.adapters import publisher as module
 from serving.adapters.publisher import Confirmed, Publisher, Record, Unconfirmed
-from tests.waiting import wait_until_async
+from tests.waiting import wait_until, wait_until_async
 
 RECORDS = [Record("topic", f"v{number}", b"value") for number in range(3)]
 DEADLINE_MS = 200
@@ -92,6 +92,28 @@ async def test_what_nobody_answered_takes_no_room(producers: list[Answering]) ->
     for _ in range(3):
         assert all(isinstance(outcome, Unconfirmed) for outcome in await publisher.publish(RECORDS))
         await wait_until_async(is_empty, 2, "room")
+    await publisher.close()
+
+
+async def test_an_offer_that_is_settled_before_it_has_been_handed_over_is_heard_of_and_takes_no_room(
+    producers: list[Answering], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producers.append(Answering())
+    publisher, heard = started(), list[tuple[int, int]]()
+    hand_over = publisher._hand_over
+
+    def hand_over_slowly(records: Any, settled: Any) -> Any:
+        batch = hand_over(records, settled)
+        wait_until(lambda: batch.open == 0, 2, "the thread, which is quicker")
+        return batch
+
+    monkeypatch.setattr(publisher, "_hand_over", hand_over_slowly)
+    publisher.offer(RECORDS, lambda confirmed, lost: heard.append((confirmed, lost)))
+
+    async def is_heard() -> bool:
+        return heard == [(3, 0)] and publisher.in_flight == 0
+
+    await wait_until_async(is_heard, 2, "what became of it")
     await publisher.close()
 
 
