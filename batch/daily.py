@@ -1,9 +1,9 @@
 """`python -m batch daily`: recompute every feature and model from the log up to a closed bucket, and publish them.
 
-pin → quarantine → catalogue → admission → features → sessions → taste → tune → evaluate → models → artifact → gate →
-publish → promote → track. Each step is skipped when it is done, so a run that was killed goes on where it stopped, and
-one by the same log and features finds everything done. With `--from` and `--to` each day gets a run of its own, in
-order. Only the last of them is published, and only when nothing newer is: rows never go back.
+pin → quarantine → catalogue → admission → features → sessions → histories → taste → tune → evaluate → models →
+artifact → gate → publish → promote → track. Each step is skipped when it is done, so a run that was killed goes on
+where it stopped, and one by the same log and features finds everything done. With `--from` and `--to` each day gets a
+run of its own, in order. Only the last of them is published, and only when nothing newer is: rows never go back.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def run_daily(
         )
         run = Run.open(folder / str(cut.cutoff_ms), pin_of(cut, settings), cut, tell, fresh=fresh)
         cut = run.record.pinned(cut)
-        with run.recorded():
+        with run.recorded(), registry.failure_tracked(settings, run.record):
             summary = _do_steps(run, Steps(settings, cut, run.folder, open_spark), publishes=publishes, like=like)
         runs.prune(folder, cut.cutoff_ms)
         return summary
@@ -127,6 +127,7 @@ def _do_steps(run: Run, steps: Steps, *, publishes: bool, like: str | None) -> F
     run.step("quarantine", steps.quarantine)
     run.step("catalogue", steps.keep_catalogue)
     steps.compute(run)
+    run.step("taste", steps.learn_taste)
     line_up = steps.line_up(run, like)
     run.step("tune", line_up.choose)
     metrics = run.step("evaluate", line_up.evaluate)

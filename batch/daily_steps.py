@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from batch import run as runs
@@ -34,7 +35,7 @@ from batch.quarantine import quarantine, quarantine_file
 from batch.registry import daily_steps as registry
 from batch.run import Found, Run, Tell
 from batch.training import als, artifact, catalogue
-from batch.training.catalogue import read_catalogue, read_snapshot, write_snapshot
+from batch.training.catalogue import ids_of_snapshot, read_catalogue, read_snapshot, write_snapshot
 from batch.training.content import content_of
 from batch.training.line_up import LineUp
 from batch.training.models import Models, popularity_of, vocabulary_of
@@ -57,7 +58,8 @@ STEPS: Final = DAILY_STEPS
 """In their order."""
 
 TASTE: Final = "taste"
-"""The folder of the factors."""
+HISTORIES: Final = "histories.parquet"
+"""The folder of the factors, and in it what they are learnt from."""
 
 SERVED: Final = frozenset({"gate", "publish", "promote", "track"})
 """Those that only a run has whose rows are published."""
@@ -108,11 +110,11 @@ class Steps:
 
     def vocabulary(self) -> Vocabulary:
         """Every item with a profile or a place in the catalogue: also those on which nobody has acted yet."""
-        return vocabulary_of(self.view_files["item_profile"], self.catalogue)
+        return vocabulary_of(self.view_files["item_profile"], ids_of_snapshot(self.folder / catalogue.FILE))
 
     def compute(self, run: Run) -> None:
         """All that Spark does, in one session that is only started when something is left to do."""
-        if all(run.is_done(step) for step in ("features", "sessions", "taste")):
+        if all(run.is_done(step) for step in ("features", "sessions", "histories")):
             return
         started_s = time.monotonic()
         with self.open_spark(self.settings, self.cut.records + self.cut.impressions) as spark:
@@ -122,7 +124,7 @@ class Steps:
             run.note("admission", {"admitted": facts.count()}, started_s)
             run.step("features", partial(self.compute_features, spark, facts))
             run.step("sessions", partial(self.cut_sessions, facts))
-            run.step("taste", partial(self.learn_taste, spark, facts))
+            run.step("histories", partial(self.count_histories, facts))
 
     def _admitted(self, spark: SparkSession) -> DataFrame:
         """The admitted facts, kept in the session for all that is computed from them."""
@@ -164,16 +166,21 @@ class Steps:
         sessions = sessions_of(facts, self.settings.policies.session)
         return {"sessions": write_file(sessions, self.folder / "sessions.parquet")}
 
-    def learn_taste(self, spark: SparkSession, facts: DataFrame) -> Found:
-        """The factors of items by who acted on them, if there are histories enough."""
-        folder, vocabulary = self.folder / TASTE, self.vocabulary()
+    def count_histories(self, facts: DataFrame) -> Found:
+        """Who acted on what, and how much that says."""
+        folder = self.folder / TASTE
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        counts = als.counts_of_facts(facts, kind_gains(self.settings.objectives), vocabulary, folder)
+        counts = als.counts_of_facts(facts, kind_gains(self.settings.objectives), self.vocabulary(), folder)
+        pq.write_table(counts, folder / HISTORIES)
+        return {"pairs": counts.num_rows}
+
+    def learn_taste(self) -> Found:
+        """The factors of items by who acted on them, if there are histories enough."""
+        counts, policy = pq.read_table(self.folder / TASTE / HISTORIES), als.AlsPolicy()
         if not als.has_enough(counts):
             return {"tastes": 0}
-        policy = als.AlsPolicy()
-        als.train(spark, counts, len(vocabulary), policy, folder).save(folder)
+        als.train_apart(counts, len(self.vocabulary()), policy, self.settings).save(self.folder / TASTE)
         return {"tastes": len(pc.unique(counts["visitor"])), "policy": asdict(policy)}
 
     def line_up(self, run: Run, like: str | None = None) -> LineUp:
@@ -191,7 +198,13 @@ class Steps:
         dense = ((vocabulary.dense(item_id), item) for item_id, item in self.catalogue.items())
         items = {number: item for number, item in dense if number is not None}
         return LineUp(
-            sessions, len(vocabulary), minutes, lambda line: run.tell(f"daily: {line}"), manifest, objectives, items
+            sessions,
+            len(vocabulary),
+            minutes,
+            lambda line: run.tell(f"daily: {line}"),
+            manifest,
+            objectives,
+            items,
         )
 
     def build_models(self, line_up: LineUp) -> Found:

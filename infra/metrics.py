@@ -46,8 +46,8 @@ FOLLOWED: Final = (ITEMS.name, RULES.name, ITEM_STATES.name)
 ARCHIVED: Final = (INTERACTIONS.name, IMPRESSIONS.name)
 BATCH_VIEWS: Final = ("visitor_history", "item_profile")
 DAILY_STEPS: Final = (
-    "quarantine", "catalogue", "spark", "admission", "features", "sessions", "taste", "tune", "evaluate", "models",
-    "artifact", "gate", "publish", "promote", "track",
+    "quarantine", "catalogue", "spark", "admission", "features", "sessions", "histories", "taste", "tune", "evaluate",
+    "models", "artifact", "gate", "publish", "promote", "track",
 )  # fmt: skip
 RUN_OUTCOMES: Final = ("finished", "failed")
 WRITE_OUTCOMES: Final = ("written", "outdated", "removed")

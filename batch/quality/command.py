@@ -83,7 +83,11 @@ def summary_of(figures: Figures) -> Figures:
         name: {f"{measure}@{k}": one["metrics"][f"{measure}@{k}"] for measure in ("HR", "MRR", "NDCG")}
         for name, one in figures["models"].items()
     }
-    return {"cutoff_ms": figures["cutoff_ms"], "queries": figures["queries"], "models": models}
+    return {"cutoff_ms": figures["cutoff_ms"], "queries": figures["queries"], "models": models, **_failed(figures)}
+
+
+def _failed(figures: Figures) -> Figures:
+    return {"failed": figures["failed"]} if figures.get("failed") else {}
 
 
 def newest_run(folder: Path) -> Path:
@@ -115,9 +119,9 @@ def figures_of_run(settings: Settings, run: Path, wanted: Wanted, tell: Tell) ->
     groups = groups_of(queries, counts, [around.device_of[number] for number in asked])
     exam = Exam(queries, counts, around.categories, groups, protocol)
     lesson = Lesson(cut.known, len(vocabulary), cut.at_ms, POLICIES[policy], wanted.minutes_max)
-    examined = examine(wanted.models, lesson, exam, tell)
-    of_models = figures_of(examined, exam)
-    return {**_about(run, vocabulary, lesson, exam, len(cut.asked)), "policy": policy, **of_models}
+    examined, failed = examine(wanted.models, lesson, exam, tell)
+    about = {**_about(run, vocabulary, lesson, exam, len(cut.asked)), "policy": policy}
+    return {**about, **figures_of(examined, exam), "failed": failed}
 
 
 def _about(run: Path, vocabulary: Vocabulary, lesson: Lesson, exam: Exam, asked: int) -> dict[str, Any]:

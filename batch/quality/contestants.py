@@ -91,10 +91,10 @@ def _neural(encoder: EncoderKind) -> Build:
 
 
 def _als(lesson: Lesson) -> Recommender:
-    from batch.training.als import AlsPolicy, train_on_log  # starts Spark
+    from batch.training.als import AlsPolicy, counts_of_log, train_apart  # starts Spark
 
-    policy = AlsPolicy(seed=lesson.seed)
-    return train_on_log(lesson.known.log, lesson.items_count, policy, visitors=lesson.known.visitors)
+    counts = counts_of_log(lesson.known.log, lesson.known.visitors)
+    return train_apart(counts, lesson.items_count, AlsPolicy(seed=lesson.seed))
 
 
 def _line_up(lesson: Lesson) -> Recommender:

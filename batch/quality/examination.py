@@ -19,6 +19,7 @@ from batch.quality.contestants import Contestant, Lesson
 from domain.evaluation import Evaluation, EvaluationQuery, Interval, Protocol, answers, judge_lists
 from domain.evaluation_lists import Categories, Counts, Lists, measure_lists
 from domain.recommenders.protocol import Ranking, Recommender, Session
+from schemas.errors import PlatformError
 
 SEED: Final = 20
 SHORTER_K: Final = 10
@@ -90,12 +91,19 @@ class _Timed:
         raise NotImplementedError
 
 
-def examine(models: Mapping[str, Contestant], lesson: Lesson, exam: Exam, tell: Tell) -> list[Examined]:
-    """Build each model, ask it everything, and judge it."""
-    found = []
+def examine(
+    models: Mapping[str, Contestant], lesson: Lesson, exam: Exam, tell: Tell
+) -> tuple[list[Examined], Mapping[str, str]]:
+    """Build each model, ask it everything, and judge it; of those that could not be built, why."""
+    found, failed = [], dict[str, str]()
     for name, model in models.items():
         started = time.perf_counter()
-        built = model.build(lesson)
+        try:
+            built = model.build(lesson)
+        except PlatformError as error:
+            failed[name] = str(error)
+            tell(f"evaluate: {name} FAILED: {error}")
+            continue
         build_s = time.perf_counter() - started
         built.rank(Session((0,)), 1)  # kernels compile now, not under the clock
         timed = _Timed(built)
@@ -104,7 +112,7 @@ def examine(models: Mapping[str, Contestant], lesson: Lesson, exam: Exam, tell: 
         mean = examined.judged.mean()
         tell(f"evaluate: {name}: HR {mean.hit_rate:.4f}, MRR {mean.reciprocal_rank:.4f}, built in {build_s:.1f} s")
         found.append(examined)
-    return found
+    return found, failed
 
 
 def figures_of(examined: Sequence[Examined], exam: Exam) -> Figures:

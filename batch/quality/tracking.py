@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.quality.examination import Figures
+from batch.registry.tracking import FAILURE, REASON_MAX
 from infra.processes.mlflow import files_uri, keep_quiet, store_uri
 from infra.settings import Settings
 from schemas.errors import DependencyError
@@ -51,6 +52,11 @@ def _record(client: MlflowClient, location: str, figures: Figures, files: Mappin
         run = client.create_run(experiment, run_name=model, tags={PARENT_TAG: whole}).info.run_id
         _log(client, run, {**parameters, "model": model}, dict(metrics_of(found)))
         client.set_terminated(run)
+    for model, reason in figures.get("failed", {}).items():
+        tags = {PARENT_TAG: whole, FAILURE: reason[:REASON_MAX]}
+        run = client.create_run(experiment, run_name=model, tags=tags).info.run_id
+        _log(client, run, {**parameters, "model": model}, {})
+        client.set_terminated(run, "FAILED")
     client.set_terminated(whole)
     return str(whole)
 

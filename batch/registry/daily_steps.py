@@ -6,7 +6,9 @@ It is done once: a run that is started again does not undo what somebody rolled 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -18,10 +20,13 @@ from batch.run import Found, Record
 from batch.training.session_log import DatedSessions
 from domain.artifacts import Artifact, current_version, read_manifest
 from infra.settings import Settings
+from schemas.errors import DependencyError
 
 GATE, PROMOTE, TRACK = "gate", "promote", "track"
 
 Tell = Callable[[str], None]
+
+log = logging.getLogger(__name__)
 
 
 def gate(settings: Settings, version: str, sessions: DatedSessions, twin: Twin, tell: Tell) -> Found:
@@ -74,6 +79,21 @@ def track(settings: Settings, record: Record, figures: Mapping[str, float]) -> F
         run_id = tracking.record(run)
         tracking.follow()
     return {"mlflow_run": run_id}
+
+
+@contextmanager
+def failure_tracked(settings: Settings, record: Record) -> Iterator[None]:
+    """Whatever fails within is a failed run in MLflow too, with the reason; it goes on to fail, tracked or not."""
+    try:
+        yield
+    except Exception as error:
+        try:
+            with Tracking.open(settings) as tracking:
+                reason = f"{type(error).__name__}: {error}"
+                tracking.record_failure(f"up to {record.pin.cutoff_ms}", reason, _parameters(settings, record))
+        except DependencyError as untracked:
+            log.warning("failure.untracked", extra={"problem": str(untracked)})
+        raise
 
 
 def _parameters(settings: Settings, record: Record) -> dict[str, Any]:

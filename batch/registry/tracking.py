@@ -31,6 +31,9 @@ VERSION_TAG: Final = "artifact"
 RUN_TAG: Final = "daily.run"
 VERSIONS_MAX: Final = 1_000
 PARAMETER_MAX: Final = 6_000
+FAILURE: Final = "failure"
+"""The tag that tells why a run failed."""
+REASON_MAX: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,17 @@ class Tracking:
         self.client.set_terminated(run_id)
         return run_id
 
+    def record_failure(self, name: str, reason: str, parameters: Mapping[str, Any]) -> str:
+        """Record a run that came to no artifact, and why; returns MLflow's id of it."""
+        from mlflow.entities import Param
+
+        run = self.client.create_run(self._experiment(), tags={FAILURE: reason[:REASON_MAX]}, run_name=name)
+        run_id = str(run.info.run_id)
+        told = [Param(key, str(value)[:PARAMETER_MAX]) for key, value in parameters.items()]
+        self.client.log_batch(run_id, params=told)
+        self.client.set_terminated(run_id, "FAILED")
+        return run_id
+
     def follow(self) -> None:
         """Set the aliases of the versions that are served now and were before, as the artifacts' folder tells."""
         artifacts_dir = self._settings.artifacts_dir
@@ -134,18 +148,19 @@ class Tracking:
 
     def _run_of(self, run: TrackedRun) -> str:
         """MLflow's run for this artifact, begun if there is none."""
-        experiment = self.client.get_experiment_by_name(EXPERIMENT)
-        experiment_id = (
-            self.client.create_experiment(EXPERIMENT, artifact_location=files_uri(self._settings))
-            if experiment is None
-            else experiment.experiment_id
-        )
-        version = run.manifest.version
+        experiment_id, version = self._experiment(), run.manifest.version
         before = self.client.search_runs([experiment_id], f"tags.`{RUN_TAG}` = '{version}'", max_results=1)
         if before:
             return str(before[0].info.run_id)
         begun = self.client.create_run(experiment_id, tags={RUN_TAG: version}, run_name=version)
         return str(begun.info.run_id)
+
+    def _experiment(self) -> str:
+        """MLflow's id of the experiment that all runs are in, made when there is none."""
+        known = self.client.get_experiment_by_name(EXPERIMENT)
+        if known is not None:
+            return str(known.experiment_id)
+        return str(self.client.create_experiment(EXPERIMENT, artifact_location=files_uri(self._settings)))
 
     def _log(self, run_id: str, run: TrackedRun) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag

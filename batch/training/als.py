@@ -22,16 +22,27 @@ from domain.recommenders.long_term_taste import LongTermTaste, TastePolicy
 from domain.recommenders.session_log import SessionLog
 from domain.recommenders.vocabulary import Vocabulary
 from infra.settings import Settings, load_settings
+from schemas.errors import DependencyError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 COUNTS: Final = "counts.parquet"
 FACTORS: Final = "factors.parquet"
+LINES_TOLD: Final = 5
 HISTORY_LEAST: Final = 5
 """Different items that make a visitor a history."""
 HISTORIES_LEAST: Final = 200
 """With fewer of them no taste is learnt that co-visitation does not know."""
+
+
+class FactorisationFailed(DependencyError):
+    """Spark, or its JVM, ended before the factors were there; tells the last lines of its log, which goes with it."""
+
+    def __init__(self, log: Path) -> None:
+        said = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        problem = " | ".join(said[-LINES_TOLD:]) or "it left no word"
+        super().__init__("spark", problem, "give it more memory (FIRTH_BATCH__SPARK_MEMORY), or look what ended it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,26 +141,31 @@ def has_enough(counts: pa.Table) -> bool:
     return int((lengths.to_numpy() >= HISTORY_LEAST).sum()) >= HISTORIES_LEAST
 
 
-def train_on_log(
-    log: SessionLog,
-    items_count: int,
-    policy: AlsPolicy | None = None,
-    *,
-    visitors: npt.NDArray[np.int64] | None = None,
-    settings: Settings | None = None,
+def train_apart(
+    counts: pa.Table, items_count: int, policy: AlsPolicy | None = None, settings: Settings | None = None
 ) -> LongTermTaste:
     """`train` in a Spark session of its own, whose files are gone afterwards; without settings those of this machine.
 
+    However small the log, Java's optimising compiler is at work: without it the vector instructions that Spark's
+    algebra is made of are calls that make garbage, and adding 64 numbers to others takes 7 microseconds instead of 0.2.
+
     Raises:
         ConfigurationError: Spark does not start.
+        FactorisationFailed: Spark ended in the midst of it.
     """
-    from batch.spark import spark_session
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    from batch.spark import FEW_RECORDS, spark_session
 
     with tempfile.TemporaryDirectory(prefix="firth-als-") as scratch:
         folder = Path(scratch)
         own = (settings or load_settings()).model_copy(update={"state_dir": folder})
-        with spark_session(own, records=len(log.items)) as spark:
-            return train(spark, counts_of_log(log, visitors), items_count, policy or AlsPolicy(), folder)
+        try:
+            with spark_session(own, records=max(counts.num_rows, FEW_RECORDS)) as spark:
+                return train(spark, counts, items_count, policy or AlsPolicy(), folder)
+        except (Py4JError, PySparkException, OSError) as error:
+            raise FactorisationFailed(own.logs_dir / "spark.log") from error
 
 
 def _summed(rows: pa.Table) -> pa.Table:

@@ -90,6 +90,12 @@ def write_snapshot(path: Path, catalogue: Mapping[str, ItemEvent]) -> int:
     return len(rows)
 
 
+def ids_of_snapshot(path: Path) -> list[str]:
+    """The items alone."""
+    ids: list[str] = pq.read_table(path, columns=["item_id"])["item_id"].to_pylist()
+    return ids
+
+
 def read_snapshot(path: Path) -> dict[str, ItemEvent]:
     """What `write_snapshot` wrote. Raises ConsistencyError when the file is missing or of another kind."""
     try:

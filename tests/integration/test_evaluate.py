@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -155,13 +156,22 @@ def test_mlflow_has_a_run_with_the_page_and_one_below_it_for_every_model(tmp_pat
         "build_s": 1.5,
         "latency_us": {"p50": 7.0},
     }
-    figures = {"cutoff_ms": CUTOFF_MS, "k": 20, "models": {"popularity": model, "session_knn": model}, "paired": []}
+    figures: dict[str, Any] = {
+        "cutoff_ms": CUTOFF_MS,
+        "k": 20,
+        "models": {"popularity": model, "session_knn": model},
+        "paired": [],
+    }
+    figures["failed"] = {"als": "its JVM ended"}
     whole = track(settings, figures, {page.name: page})
     client = MlflowClient(store_uri(settings))
     assert [each.path for each in client.list_artifacts(whole)] == ["evaluation.html"]
     experiment = client.get_experiment_by_name("evaluation")
     assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{whole}'")
+    below = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{whole}'")
+    (failed,) = (run for run in below if run.info.status == "FAILED")
+    assert (failed.data.params["model"], failed.data.tags["failure"]) == ("als", "its JVM ended")
+    runs = [run for run in below if run is not failed]
     assert {run.data.params["model"] for run in runs} == {"popularity", "session_knn"}
     assert runs[0].data.metrics == {
         "hr20": 0.5,

@@ -134,6 +134,18 @@ def test_what_cannot_be_served_is_refused_by_its_own_error(
     assert asked(settings, capsys, "show", "v2")[0]["on_disk"] is False
 
 
+def test_a_run_that_failed_is_in_mlflow_with_its_reason(settings: Settings) -> None:
+    record = Record(PIN, 7, {"tune": StepDone({"policy": "short"}, 1.5)})
+    with pytest.raises(OSError, match="disk full"), daily_steps.failure_tracked(settings, record):
+        raise OSError("disk full")
+    with Tracking.open(settings) as tracking:
+        known = tracking.client.get_experiment_by_name(EXPERIMENT)
+        assert known is not None
+        (run,) = tracking.client.search_runs([known.experiment_id])
+    assert (run.info.status, run.data.tags["failure"]) == ("FAILED", "OSError: disk full")
+    assert run.data.params["found.policy"] == "short"
+
+
 def test_a_run_is_in_mlflow_with_all_that_it_was_made_of(settings: Settings) -> None:
     record = ran(settings, "v1")
     daily_steps.track(settings, record, FIGURES)  # as a run that was killed before it could note that it had

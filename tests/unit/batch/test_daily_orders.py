@@ -118,11 +118,11 @@ def files_of(folder: Path) -> dict[Path, int]:
 
 def test_a_dry_run_tells_what_would_be_done_and_changes_nothing(tmp_path: Path) -> None:
     settings, cutoff_ms = archived(tmp_path), end_of(DAYS[1])
-    begun(settings, cutoff_ms, "quarantine", "spark", "admission", "features")
+    begun(settings, cutoff_ms, "quarantine", "catalogue", "spark", "admission", "features")
     before = files_of(tmp_path)
     plan = plan_run(settings, cutoff_ms)
     assert plan["reads"]["interactions"] | {"version": 0} == {"version": 0, "rows": 2, "from_ms": START_MS}
-    assert plan["done"] == ["quarantine", "spark", "admission", "features"]
+    assert plan["done"] == ["quarantine", "catalogue", "spark", "admission", "features"]
     assert plan["to_do"][0] == "sessions"
     assert "publish" in plan["to_do"]
     assert files_of(tmp_path) == before
@@ -197,7 +197,7 @@ def computed_files(folder: Path) -> None:
 def test_a_run_that_is_not_published_is_judged_and_packed_and_changes_nothing_that_serves(tmp_path: Path) -> None:
     settings, cutoff_ms, told = archived(tmp_path), end_of(DAYS[0]), list[str]()
     cover(settings.artifacts_dir, end_of(DAYS[2]))
-    run = begun(settings, cutoff_ms, "features", "sessions")
+    run = begun(settings, cutoff_ms, "features", "sessions", "histories", "taste")
     computed_files(run.folder)
     given: dict[str, Any] = {"tell": told.append, "publishes": False, "open_spark": no_spark}
     done = daily.run_daily(settings, cutoff_ms, **given)

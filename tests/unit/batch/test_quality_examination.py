@@ -15,6 +15,7 @@ from domain.evaluation import EvaluationQuery, Protocol
 from domain.recommenders.protocol import Ranking, Recommender, Session
 from domain.recommenders.session_knn_policy import SessionKnnPolicy
 from domain.recommenders.session_log import SessionLog
+from schemas.errors import DependencyError
 
 COUNTS = np.array([9, 6, 3, 0], np.int64)
 LOG = SessionLog.of([(1, [0, 1, 2])])
@@ -56,7 +57,8 @@ QUERIES = [query(0, then=1, key=0), query(0, 1, then=0, key=0), query(2, then=3,
 def examined(**models: Contestant) -> Figures:
     groups = groups_of(QUERIES, COUNTS, ["phone", "tv", "phone"])
     exam = Exam(QUERIES, COUNTS, {0: frozenset("a"), 1: frozenset("b")}, groups, Protocol(2))
-    return figures_of(examine(models, LESSON, exam, lambda _: None), exam)
+    found, failed = examine(models, LESSON, exam, lambda _: None)
+    return {**figures_of(found, exam), "failed": failed}
 
 
 def test_each_model_has_its_figures_with_bounds() -> None:
@@ -67,6 +69,15 @@ def test_each_model_has_its_figures_with_bounds() -> None:
         assert one["latency_us"]["p50"] <= one["latency_us"]["p99"]
     assert found["popularity"]["lists"]["diversity"] == 1.0
     assert found["other"]["lists"]["diversity"] is None  # JSON has no NaN
+
+
+def test_a_model_that_cannot_be_built_says_why_and_the_others_are_examined() -> None:
+    def build(lesson: Lesson) -> Recommender:
+        raise DependencyError("spark", "its JVM ended", "give it more memory")
+
+    found = examined(popularity=scripted(0, 1), broken=Contestant(build), other=scripted(2, 3))
+    assert list(found["models"]) == ["popularity", "other"]
+    assert "its JVM ended" in found["failed"]["broken"]
 
 
 def test_surprise_is_measured_against_the_first_model() -> None:
