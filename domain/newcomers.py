@@ -19,7 +19,7 @@ ACTS_MAX: Final = 3
 LOOKED_AT_MAX: Final = 30
 """Acts, of a newcomer at most, so that nobody else's are looked at one by one."""
 
-WEIGHTS: Final[Mapping[Source, float]] = {**SOURCE_WEIGHTS, Source.POPULAR: 0.05}
+WEIGHTS: Final[Mapping[Source, float]] = {**SOURCE_WEIGHTS, Source.POPULAR: 0.05, Source.CATEGORY: 0.025}
 
 
 def is_newcomer(query: Query) -> bool:

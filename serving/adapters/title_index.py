@@ -19,7 +19,9 @@ _WORD: Final = re.compile(r"\w+")
 
 def words_of(text: str) -> list[str]:
     """The words of a text, without case and accents, each once."""
-    plain = "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
+    plain = text
+    if not text.isascii():
+        plain = "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
     return list(dict.fromkeys(_WORD.findall(plain.casefold())))[:WORDS_MAX]
 
 
@@ -44,10 +46,14 @@ class TitleIndex:
             known = self._words_of.get(item_id, ())
             if words == known:
                 continue
-            for word in set(known) - set(words):
+            for word in set(known).difference(words) if known else ():
                 self._items_with[word].discard(item_id)
             for word in words:
-                self._items_with.setdefault(word, set()).add(item_id)
+                items = self._items_with.get(word)
+                if items is None:
+                    self._items_with[word] = {item_id}
+                else:
+                    items.add(item_id)
             if words:
                 self._words_of[item_id] = words
             else:

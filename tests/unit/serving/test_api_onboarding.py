@@ -70,7 +70,7 @@ async def test_a_visitor_who_named_a_category_gets_what_is_popular_in_it_before_
     answer = (await http.post("/v1/recommendations", json={"visitor_id": "bob"})).json()
     sources = {item["item_id"]: item["source"] for item in answer["items"]}
     assert (sources["dune"], sources["heat"]) == ("category", "trending")
-    assert list(sources).index("dune") < list(sources).index("ronin") < list(sources).index("heat")
+    assert list(sources).index("dune") < min(list(sources).index(item) for item in ("aliens", "ronin", "heat"))
     reasons = {item["item_id"]: item["reason"] for item in answer["items"]}
     assert reasons["dune"] == "popular in a category that you named"
 

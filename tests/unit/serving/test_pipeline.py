@@ -124,9 +124,13 @@ async def test_buckets_that_neither_layer_covers_are_named_as_a_gap() -> None:
 async def test_popular_items_are_asked_for_only_when_the_session_does_not_yield_enough() -> None:
     plenty = [f"near-{number:03d}" for number in range(300)]
     over = world(model=FakeModel({"alien": plenty}, best=["titanic"]), trends=FakeTrends(["ronin"]))
-    slate = await ask(over)
-    candidates = {*items(slate), *(each.candidate.item_id for each in slate.removed)}
-    assert candidates.isdisjoint({"titanic", "ronin"})
+    over.speed.rows["bob"] = speed_rows("a", "b", "c", "alien")
+    newcomers, others = [
+        {each.candidate.item_id for each in (*slate.shown, *slate.removed)}
+        for slate in (await ask(over), await ask(over, visitor_id="bob"))
+    ]
+    assert others.isdisjoint({"titanic", "ronin"})
+    assert newcomers & {"titanic", "ronin"} == {"titanic"}, "for a newcomer popularity counts, trends do not"
 
 
 async def test_a_query_that_must_not_be_personal_reads_nothing_of_the_visitor() -> None:
