@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 SHARE_USABLE = 0.92
 """Of the minutes given; what is left is for starting, compiling and writing."""
+SHARE_TO_REBUILD = 0.55
+"""Of what is left, what the trainings after the cut are kept at most."""
 
 
 class Budget:
@@ -18,6 +20,7 @@ class Budget:
         self.total_s = minutes * 60 * SHARE_USABLE
         self.seconds: dict[str, float] = {}
         self.reserved_s = 0.0  # for what must be done at the end, however long the rest takes
+        self.rebuild_s = 0.0  # what the trainings after the cut are expected to take
         self._started = time.perf_counter()
 
     @property
@@ -29,6 +32,11 @@ class Budget:
     def left_s(self) -> float:
         """Seconds that may still be used and are not reserved; never below 0."""
         return max(self.total_s - self.spent_s - self.reserved_s, 0.0)
+
+    @property
+    def to_learn_s(self) -> float:
+        """Seconds of these for learning from the questions."""
+        return self.left_s - min(self.rebuild_s, SHARE_TO_REBUILD * self.left_s)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

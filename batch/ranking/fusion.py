@@ -26,8 +26,6 @@ PROBED: Final = 512
 ANSWER_TO_FEATURES: Final = 1.5
 LEARN_TO_FEATURES: Final = 3.0
 """How long answering a query, and learning from a question, take for each second that its features take."""
-SHARE_TO_LEARN: Final = 0.45
-"""Of what is left, apart from answering, for features and trees; the rest is for the trainings after the cut."""
 LINEAR_ON: Final = 4000
 EARLIER_BELOW: Final = 16_000
 """With fewer questions than this, those of an earlier slice are learnt from too, if there is time."""
@@ -110,7 +108,7 @@ def _affordable(lineup: Lineup, choice: Choice, queries_count: int) -> tuple[int
     lineup.table(queries.between(0, min(PROBED, len(queries))))
     each_s = (time.perf_counter() - began) / min(PROBED, len(queries))
     choice.budget.reserved_s = queries_count * each_s * ANSWER_TO_FEATURES
-    affordable = int(choice.budget.left_s * SHARE_TO_LEARN / (each_s * LEARN_TO_FEATURES))
+    affordable = int(choice.budget.to_learn_s / (each_s * LEARN_TO_FEATURES))
     return max(affordable, 4 * QUESTIONS_FOR_TREES), round(each_s * 1e6)
 
 
@@ -166,7 +164,7 @@ def _decide(
     trees, ranker = 0, cast(Mapping[str, Any], {})
     if examples.can_teach.sum() >= QUESTIONS_FOR_TREES:
         tried = [RankerPolicy(seed=choice.seed), RankerPolicy(seed=choice.seed, **BOLD)]
-        policy, judged = best_policy(examples, tried, choice.budget.left_s * SHARE_TO_LEARN)
+        policy, judged = best_policy(examples, tried, choice.budget.to_learn_s)
         trees, ranker = round(judged.trees * GROWTH), BOLD if policy == tried[1] else {}
         answers[TREES] = judged.ranked
         told |= {"by_trees": judged.by_trees, "ranker": ranker}

@@ -34,6 +34,8 @@ from domain.recommenders.lineup.sources import CovisitationSource, KnnSource, Ne
 from domain.recommenders.lineup.striking import Struck
 
 QUESTIONS_MAX: Final = 24_000
+REBUILD_TO_TRAINED: Final = 1.7
+"""A training on everything is longer by what is newer, and starts only when it would take 60 % of what is left."""
 SHARE_EARLIER: Final = 0.2
 """Of what is left: so much may the trainings before an earlier cut take."""
 LEFT_OUT: Final = {
@@ -107,15 +109,19 @@ def learn(choice: Choice, allowed: AllowCurrent, queries_count: int = 0, names: 
     `queries_count` questions are to be answered afterwards within the same budget.
     """
     chosen = _chosen_side_by_side(choice, names)
+    choice.budget.rebuild_s = REBUILD_TO_TRAINED * _trained_s(chosen)
     lineup = Lineup([each.source for each in chosen], choice.known.facts, choice.struck)
     learnt = learn_fusion(lineup, choice, allowed, queries_count, partial(_earlier_examples, choice, chosen))
     return LearntLineup(chosen, learnt, choice.struck, choice.budget)
 
 
+def _trained_s(chosen: Sequence[Chosen]) -> float:
+    return sum(each.trained_s for each in chosen)
+
+
 def _earlier_examples(choice: Choice, chosen: Sequence[Chosen], wanted: int) -> Examples | None:
     """At most `wanted` questions of the newest part of what was known before the slice; None without time to train."""
-    trained_s = sum(each.trained_s for each in chosen)
-    if not choice.manifest and trained_s > choice.budget.left_s * SHARE_EARLIER:
+    if not choice.manifest and _trained_s(chosen) > choice.budget.left_s * SHARE_EARLIER:
         return None
     cut = validation_slice(choice.known)
     questions = answerable(cut.questions.sample(wanted, np.random.default_rng(choice.seed)), choice.struck)

@@ -52,7 +52,7 @@ class RankerPolicy:
     leaves: int = 15
     learning_rate: float = 0.04
     rows_per_leaf_min: int = 50
-    features_share: float = 0.5
+    features_share: float = 0.3  # 0.25 was as good as 0.5, in half the time
     rows_share: float = 0.8
     regularisation: float = 5.0
     bins: int = 127
