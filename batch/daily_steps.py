@@ -36,7 +36,7 @@ from batch.registry import daily_steps as registry
 from batch.run import Found, Run, Tell
 from batch.training import als, artifact, catalogue
 from batch.training.catalogue import ids_of_snapshot, read_catalogue, read_snapshot, write_snapshot
-from batch.training.content import content_of
+from batch.training.content import StoredEmbeddings, content_of, embedded_content_of
 from batch.training.line_up import LineUp
 from batch.training.models import Models, popularity_of, vocabulary_of
 from batch.training.session_log import DatedSessions
@@ -97,11 +97,11 @@ class Steps:
 
     def keep_catalogue(self) -> Found:
         """What the catalogue says now; where it cannot be read, the models do without what items are about."""
+        path = self.folder / catalogue.FILE
         try:
-            items, problem = read_catalogue(self.settings.kafka), ""
+            return {"in_catalogue": write_snapshot(path, read_catalogue(self.settings.kafka))}
         except DependencyError as error:
-            items, problem = {}, str(error)
-        return {"in_catalogue": write_snapshot(self.folder / catalogue.FILE, items), "problem": problem}
+            return {"in_catalogue": write_snapshot(path, {}), "without_catalogue": str(error)}
 
     @property
     def catalogue(self) -> dict[str, ItemEvent]:
@@ -205,6 +205,7 @@ class Steps:
             manifest,
             objectives,
             items,
+            self.settings.batch.with_mlp,
         )
 
     def build_models(self, line_up: LineUp) -> Found:
@@ -214,7 +215,10 @@ class Steps:
         popular = popularity_of(self.view_files["item_profile"], vocabulary, self.cut.cutoff_ms)
         unfinished = self.folder / "models.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
+        embeddings = self.settings.batch.embeddings_file
         content = content_of(items, vocabulary) if items else None
+        if embeddings is not None:
+            content = embedded_content_of(items, vocabulary, StoredEmbeddings(embeddings))
         taste = LongTermTaste.load(self.folder / TASTE) if (self.folder / TASTE / FACTORS).exists() else None
         Models(vocabulary, model, Popularity(popular), content, taste).save(unfinished)
         shutil.rmtree(self.folder / "models", ignore_errors=True)

@@ -116,6 +116,8 @@ class BatchSettings(Piece):
     """The archiver and the daily run, which stops when a larger share of the rows breaks the contract.
 
     `training_minutes` is what searching, training and judging the models may take, a little more on a busy machine.
+    With `with_mlp` a small network is judged beside the trees, in as much time again, and ranks if it is better.
+    What items are about is told by the words of the catalogue, or by the vectors of `embeddings_file`: docs/models.md.
     """
 
     archive_interval_ms: int = Field(default=5_000, ge=100)
@@ -125,6 +127,8 @@ class BatchSettings(Piece):
     spark_cores: int = Field(default=2, ge=1)
     quarantine_share_max: float = Field(default=0.001, ge=0, le=1)
     training_minutes: float = Field(default=20.0, gt=0, le=TRAINING_MINUTES_MAX)
+    with_mlp: bool = False
+    embeddings_file: Path | None = None
 
 
 class ScheduleSettings(Piece):

@@ -1,4 +1,4 @@
-"""Which way of ranking the candidates is the best: trees, a weighted sum, or one source alone?"""
+"""Which way of ranking the candidates is the best: trees, a network, a weighted sum, or one source alone?"""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from batch.ranking.lineup import Choice
 from batch.ranking.measures import by_question, measure, scores_of
 from batch.ranking.ranker import BOLD, GROWTH, Examples, K, RankerPolicy, best_policy, fit
 from batch.ranking.striking import AllowCurrent
+from batch.training import ranker_mlp
+from batch.training.ranker_mlp import MlpPolicy
 from domain.recommenders.lineup.candidates import Lineup
-from domain.recommenders.lineup.fusion import LINEAR, TREES, Fusion
+from domain.recommenders.lineup.fusion import LINEAR, MLP, TREES, Fusion
 from domain.recommenders.lineup.linear import LinearFusion, features_of
 from domain.recommenders.lineup.queries import Ids
 from domain.recommenders.lineup.striking import Struck, first_kept
+from domain.recommenders.mlp import Mlp
+from domain.recommenders.tree_ensemble import TreeEnsemble
 
 TABLED_AT_ONCE: Final = 2048
 PROBED: Final = 512
@@ -87,8 +91,7 @@ def learn_fusion(
             decided = _Decided.of(choice.manifest["fusion"])
         else:
             decided = _decide(lineup, examples, choice, linear, allowed, told)
-        policy = RankerPolicy(seed=choice.seed, **decided.ranker)
-        ensemble = fit(examples, policy, decided.trees) if decided.by == TREES else None
+        ensemble = _fitted(examples, decided, choice.seed)
     choice.tell(f"ranked by {decided.by}, struck: {decided.struck}: {told}")
     fusion = Fusion(decided.by, decided.struck, ensemble, linear)
     trees = decided.trees if decided.by == TREES else 0
@@ -163,16 +166,32 @@ def _decide(
     answers[LINEAR] = examples.ranked(linear.scores(examples.rows, examples.names))
     trees, ranker = 0, cast(Mapping[str, Any], {})
     if examples.can_teach.sum() >= QUESTIONS_FOR_TREES:
-        tried = [RankerPolicy(seed=choice.seed), RankerPolicy(seed=choice.seed, **BOLD)]
+        plain = RankerPolicy(seed=choice.seed, trees_max=choice.trees_max)
+        tried = [plain, replace(plain, **BOLD)]
         policy, judged = best_policy(examples, tried, choice.budget.to_learn_s)
         trees, ranker = round(judged.trees * GROWTH), BOLD if policy == tried[1] else {}
         answers[TREES] = judged.ranked
         told |= {"by_trees": judged.by_trees, "ranker": ranker}
+    epochs = 0
+    if choice.with_mlp and trees:
+        policy_of_mlp, seconds_max = MlpPolicy(seed=choice.seed), choice.budget.to_learn_s
+        network = ranker_mlp.judge_by_halves(examples, policy_of_mlp, seconds_max)
+        epochs, answers[MLP] = network.epochs, network.ranked
+        told |= {"by_epochs": network.by_epochs}
     figures = {name: measure(ranked, questions) for name, ranked in answers.items()}
     told |= {name: [round(value, 4) for value in measured] for name, measured in figures.items()}
     by = max(figures, key=lambda name: figures[name].score)
     struck = struck_by_validation(answers[by], questions, choice.struck, lineup.items_count, allowed)
-    return _Decided(by, struck, trees, ranker)
+    return _Decided(by, struck, trees, {"epochs": epochs} if by == MLP else ranker)
+
+
+def _fitted(examples: Examples, decided: _Decided, seed: int) -> TreeEnsemble | Mlp | None:
+    """What was decided for, of all questions; None where nothing is to be fitted."""
+    if decided.by == TREES:
+        return fit(examples, RankerPolicy(seed=seed, **decided.ranker), decided.trees)
+    if decided.by == MLP:
+        return ranker_mlp.fit(examples, MlpPolicy(seed=seed), **decided.ranker)
+    return None
 
 
 def struck_by_validation(answers: Ids, questions: Questions, struck: Struck, items_count: int, allowed: str) -> Struck:

@@ -10,6 +10,7 @@ import numpy as np
 
 from batch.ranking.budget import Budget
 from batch.ranking.history import History, Questions
+from batch.ranking.ranker import CHECKPOINTS
 from batch.ranking.search import Found
 from batch.ranking.tuning import build_covisitation, tune_covisitation, tune_knn
 from domain.recommenders.covisitation import CovisitationPolicy
@@ -71,7 +72,10 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """What models are chosen by: a slice and time, or the manifest of an earlier run."""
+    """What models are chosen by: a slice and time, or the manifest of an earlier run.
+
+    Of each half of the questions at most `trees_max` trees are grown. With `with_mlp` a network is judged beside them.
+    """
 
     known: History
     questions: Questions
@@ -80,6 +84,8 @@ class Choice:
     seed: int
     tell: Tell
     manifest: Manifest
+    trees_max: int = CHECKPOINTS[-1]
+    with_mlp: bool = False
 
     @property
     def can_judge(self) -> bool:

@@ -13,14 +13,18 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from domain.recommenders.content import ContentPolicy, ContentSimilarity
 from domain.recommenders.item_content import Embeddings, TermRows
 from domain.recommenders.vocabulary import Vocabulary
+from schemas.errors import ConfigurationError
 from schemas.events import UNKNOWN_CATEGORY, ItemEvent
 
 WORD: Final = re.compile(r"\w+")
@@ -49,6 +53,25 @@ class Embedder(Protocol):
     def __call__(self, items: Sequence[ItemEvent]) -> npt.NDArray[np.floating]:
         """One row [width] for each item, in their order; a row of zeros where there is nothing to say."""
         ...
+
+
+class StoredEmbeddings:
+    """Vectors that another program has made: a Parquet file of `item_id` and `vector`, all of one length."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ConfigurationError when the file cannot be read or holds something else."""
+        try:
+            table = pq.read_table(path, columns=["item_id", "vector"])
+            vectors = np.stack([np.asarray(vector, np.float32) for vector in table["vector"].to_pylist()])
+        except (OSError, pa.ArrowException, ValueError) as error:
+            remedy = "write `item_id` and `vector` (a list of numbers, as long for every item) into a Parquet file"
+            raise ConfigurationError("FIRTH_BATCH__EMBEDDINGS_FILE", f"{path}: {error}", remedy) from error
+        self._vectors = dict(zip(table["item_id"].to_pylist(), vectors, strict=True))
+        self._nothing = np.zeros(vectors.shape[1], np.float32)
+
+    def __call__(self, items: Sequence[ItemEvent]) -> npt.NDArray[np.floating]:
+        """See `Embedder`; zeros for an item that the file does not hold."""
+        return np.stack([self._vectors.get(item.item_id, self._nothing) for item in items])
 
 
 def content_of(

@@ -14,7 +14,16 @@ from pyspark.sql import SparkSession
 
 from batch.parquet import write_file
 from batch.spark import spark_session
-from batch.training.als import AlsPolicy, counts_of_facts, counts_of_log, train
+from batch.training.als import (
+    HISTORIES_LEAST,
+    AlsPolicy,
+    FactorisationFailed,
+    counts_of_facts,
+    counts_of_log,
+    has_enough,
+    train,
+    train_apart,
+)
 from domain.recommenders.protocol import Session
 from domain.recommenders.session_log import SessionLog
 from domain.recommenders.vocabulary import Vocabulary
@@ -35,6 +44,18 @@ def two_tastes() -> SessionLog:
     """Visitors of one half of the items, and visitors of the other."""
     generator = np.random.default_rng(3)
     return SessionLog.of((0, (20 * (number % 2) + generator.integers(0, 20, 8)).tolist()) for number in range(120))
+
+
+def test_a_log_of_ten_thousand_is_learnt_in_a_session_of_its_own() -> None:
+    """The first of the module, before there is the others' session: a process has one Spark at a time."""
+    generator = np.random.default_rng(5)
+    halves = (200 * (number % 2) + generator.integers(0, 200, 8) for number in range(1_250))
+    counts = counts_of_log(SessionLog.of((0, items.tolist()) for items in halves))
+    assert has_enough(counts)
+    taste = train_apart(counts, 400, settings=Settings(batch=BatchSettings(spark_memory="1g")))
+    assert taste.factors.shape == (400, AlsPolicy().width)
+    assert (taste.rank(Session((2, 5, 9)), 20).items < 200).all()
+    assert (taste.rank(Session((202, 205, 209)), 20).items >= 200).all()
 
 
 def test_factors_are_repeatable_and_a_folded_in_visitor_is_the_one_that_spark_learnt(
@@ -77,6 +98,19 @@ def test_facts_count_by_kind_and_dislikes_take_away(spark: SparkSession, tmp_pat
         {"visitor": 0, "item": 2, "weight": 1.0},
         {"visitor": 1, "item": 1, "weight": 5.0},
     ]
+
+
+def test_a_factorisation_that_failed_tells_the_last_words_of_spark(tmp_path: Path) -> None:
+    (tmp_path / "spark.log").write_text("begun\n" * 9 + "java.lang.OutOfMemoryError: Java heap space\n")
+    assert "begun | java.lang.OutOfMemoryError" in str(FactorisationFailed(tmp_path / "spark.log"))
+    assert "no word" in str(FactorisationFailed(tmp_path / "nowhere.log"))
+
+
+def test_few_or_short_histories_are_not_enough() -> None:
+    short = SessionLog.of((0, [number % 7, 8, 9]) for number in range(900))
+    few = SessionLog.of((0, list(range(9))) for _ in range(HISTORIES_LEAST - 1))
+    assert not has_enough(counts_of_log(short))
+    assert not has_enough(counts_of_log(few))
 
 
 def test_without_counts_there_is_no_taste(spark: SparkSession, tmp_path: Path) -> None:

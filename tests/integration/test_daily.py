@@ -158,7 +158,7 @@ def test_feast_reads_what_the_reference_says_for_every_key(outcome: Outcome, vie
 
 def test_a_killed_run_goes_on_after_the_step_that_was_done(outcome: Outcome) -> None:
     assert outcome.killed_after[-1].startswith("daily: features:")
-    assert "daily: going on after quarantine, spark, admission, features" in outcome.told
+    assert "daily: going on after quarantine, catalogue, spark, admission, features" in outcome.told
     assert not any(line.startswith("daily: features:") for line in outcome.told)
     assert any(line.startswith("daily: sessions:") for line in outcome.told)
 

@@ -1,4 +1,4 @@
-"""What ranks the candidates of a line-up: trees, a weighted sum of the sources, or one source alone."""
+"""What ranks the candidates of a line-up: trees, a network, a weighted sum of the sources, or one source alone."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from domain.recommenders.lineup.queries import Ids, Offsets, Queries
 from domain.recommenders.lineup.sources import Features
 from domain.recommenders.lineup.striking import Struck, first_kept
 from domain.recommenders.lineup.workers import in_slices
+from domain.recommenders.mlp import Mlp
 from domain.recommenders.stored import UnreadableModel
 from domain.recommenders.tree_ensemble import TreeEnsemble
 
 FILE: Final = "fusion.json"
 TREES: Final = "trees"
+MLP: Final = "mlp"
 LINEAR: Final = "linear"
 
 Scores = npt.NDArray[np.float64]
@@ -36,9 +38,9 @@ class _Stored(msgspec.Struct, frozen=True):
 class Fusion:
     """Chosen on questions that the sources had not seen; `struck` is the rule of its answers."""
 
-    by: str  # TREES, LINEAR or the name of a source
+    by: str  # TREES, MLP, LINEAR or the name of a source
     struck: Struck
-    ensemble: TreeEnsemble | None = None
+    ensemble: TreeEnsemble | Mlp | None = None
     linear: LinearFusion | None = None
 
     def answer(self, lineup: Lineup, queries: Queries, k: int) -> Ids:
@@ -64,7 +66,7 @@ class Fusion:
         return self.linear.scores(rows, names)
 
     def save(self, folder: Path) -> None:
-        """Write `fusion.json`, and the trees if there are any, into `folder`, which exists."""
+        """Write `fusion.json`, and what was fitted, into `folder`, which exists."""
         stored = _Stored(self.by, self.struck, self.linear)
         (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(stored)))
         if self.ensemble is not None:
@@ -77,8 +79,9 @@ class Fusion:
             stored = msgspec.json.decode((folder / FILE).read_bytes(), type=_Stored)
         except (OSError, msgspec.MsgspecError) as error:
             raise UnreadableModel(folder / FILE, str(error)) from error
-        ensemble = TreeEnsemble.load(folder) if stored.by == TREES else None
-        return cls(stored.by, stored.struck, ensemble, stored.linear)
+        kinds: dict[str, type[TreeEnsemble | Mlp]] = {TREES: TreeEnsemble, MLP: Mlp}
+        fitted = kinds[stored.by].load(folder) if stored.by in kinds else None
+        return cls(stored.by, stored.struck, fitted, stored.linear)
 
 
 def best_of(offsets: Offsets, items: Ids, scores: Scores, k: int) -> Ids:

@@ -10,7 +10,7 @@ import numpy as np
 
 from domain.recommenders.covisitation import Covisitation
 from domain.recommenders.lineup.candidates import Lineup
-from domain.recommenders.lineup.fusion import TREES, Fusion, Scores
+from domain.recommenders.lineup.fusion import MLP, TREES, Fusion, Scores
 from domain.recommenders.lineup.item_facts import ItemFacts
 from domain.recommenders.lineup.queries import Ids, Queries
 from domain.recommenders.lineup.sources import CovisitationSource, KnnSource, NeuralSource
@@ -45,7 +45,7 @@ class FusedModel:
         trained = [] if neural is None else [NeuralSource(neural)]
         self.lineup = Lineup([KnnSource(knn), CovisitationSource(covisitation), *trained], facts, fusion.struck)
         self._of_thread = threading.local()
-        self._by_logits = fusion.by in {TREES, *(source.name for source in trained)}
+        self._by_logits = fusion.by in {TREES, MLP, *(source.name for source in trained)}
 
     @property
     def items_count(self) -> int:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from batch.ranking.budget import Budget
+from batch.ranking.fusion import _decide, _Decided, _fitted
 from batch.ranking.history import Questions
 from batch.ranking.linear import fit_linear
-from batch.ranking.measures import measure
+from batch.ranking.lineup import Choice
+from batch.ranking.measures import Measured, measure
 from batch.ranking.ranker import Examples, K, RankerPolicy, best_policy, fit, judge_by_halves
 from batch.ranking.search import coordinate_search
-from domain.recommenders.lineup.candidates import Table
-from domain.recommenders.lineup.fusion import best_of
+from domain.recommenders.lineup.candidates import Lineup, Table
+from domain.recommenders.lineup.fusion import Fusion, best_of
 from domain.recommenders.lineup.linear import LinearFusion
 from domain.recommenders.lineup.queries import Queries
+from domain.recommenders.mlp import Mlp
 
 CANDIDATES = 12
 NAMES = ("good_score_of_highest", "poor_score_of_highest", "hidden", "query_length")
@@ -131,6 +138,25 @@ def test_what_was_asked_earlier_teaches_and_is_not_judged() -> None:
     assert judged.ranked.shape == (40, K)
     assert judged.score > judge_by_halves(few, POLICY).score
     assert fit(more, POLICY, 5).scores(few.rows).tolist() != fit(few, POLICY, 5).scores(few.rows).tolist()
+
+
+def test_a_network_is_judged_beside_the_trees_when_asked_for_and_is_fitted_as_decided(tmp_path: Path) -> None:
+    whole = examples(320)
+    linear = fit_linear(whole)
+    empty = cast(Lineup, SimpleNamespace(sources=(), items_count=100))
+    asked = {"budget": Budget(5.0), "seed": 1, "trees_max": 40, "with_mlp": True, "struck": "nothing"}
+    told: dict[str, Any] = {}
+    decided = _decide(empty, whole, cast(Choice, SimpleNamespace(**asked)), linear, "yes", told)
+    assert max(told["by_trees"]) <= 40
+    assert decided.by == max(("trees", "linear", "mlp"), key=lambda name: Measured(*told[name]).score)
+    network = _fitted(whole, _Decided("mlp", "nothing", 0, {"epochs": 1}), seed=1)
+    Fusion("mlp", "nothing", network, linear).save(tmp_path)
+    loaded = Fusion.load(tmp_path)
+    assert isinstance(loaded.ensemble, Mlp)
+    assert (
+        loaded.scores(whole.rows, NAMES).tolist()
+        == Fusion("mlp", "nothing", network).scores(whole.rows, NAMES).tolist()
+    )
 
 
 def test_some_of_the_questions_keep_their_rows() -> None:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from batch.training.catalogue import read_snapshot, take, write_snapshot
-from batch.training.content import ContentWeights, content_of, embedded_content_of, terms_of, tf_idf
+from batch.training.content import ContentWeights, StoredEmbeddings, content_of, embedded_content_of, terms_of, tf_idf
 from domain.recommenders.content import ContentSimilarity
 from domain.recommenders.vocabulary import Vocabulary
-from schemas.errors import ConsistencyError
+from schemas.errors import ConfigurationError, ConsistencyError
 from schemas.events import ItemEvent, encode
 
 CATALOGUE = {
@@ -106,3 +108,16 @@ def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path) -> None:
     path.write_bytes(b"not Parquet")
     with pytest.raises(ConsistencyError):
         read_snapshot(path)
+
+
+def test_vectors_of_a_file_say_what_items_are_about_and_what_it_does_not_hold_is_about_nothing(tmp_path: Path) -> None:
+    rows = [
+        {"item_id": item, "vector": vector} for item, vector in (("a", [1.0, 0.0]), ("b", [2.0, 0.1]), ("x", [0, 1]))
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "vectors.parquet")
+    stored = StoredEmbeddings(tmp_path / "vectors.parquet")
+    model = embedded_content_of({}, Vocabulary(["a", "b", "c"]), stored)
+    assert model.similar(0, 5).items.tolist() == [1]
+    assert len(model.similar(2, 5)) == 0
+    with pytest.raises(ConfigurationError, match="EMBEDDINGS_FILE"):
+        StoredEmbeddings(tmp_path / "nowhere.parquet")
