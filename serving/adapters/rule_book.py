@@ -14,7 +14,7 @@ from schemas.errors import ContractError, DependencyError
 from schemas.rules import RuleEvent, RuleTerms, decode_rule, encode_rule
 from schemas.topics import RULES
 from serving.adapters.gateway import Publishing
-from serving.adapters.publisher import REMEDY, Confirmed, Record
+from serving.adapters.publisher import REMEDY, Confirmed, Record, Unconfirmed
 
 log = logging.getLogger(__name__)
 
@@ -131,5 +131,6 @@ class RuleDesk:
     async def _publish(self, rule_id: str, value: bytes | None) -> None:
         (outcome,) = await self._publisher.publish([Record(self._topic, rule_id, value)])
         if not isinstance(outcome, Confirmed):
-            raise DependencyError("kafka", outcome.problem, REMEDY)
+            problem = outcome.problem if isinstance(outcome, Unconfirmed) else "the rule was put aside"
+            raise DependencyError("kafka", problem, REMEDY)
         self._followed.take_at_once(rule_id, value)

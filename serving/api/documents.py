@@ -52,9 +52,8 @@ def answers(shape: type | None, *problems: int, also: int | None = None) -> dict
     `also`: another status with the same shape.
     """
     described: dict[int | str, dict[str, Any]] = {}
-    for status in (200, also) if shape is not None else ():
-        if status is not None:
-            described[status] = _content(_to(shape), "application/json", "OK")
+    if shape is not None:
+        described |= {each: _content(_to(shape), "application/json", "OK") for each in (200, also) if each is not None}
     for status in problems:
         described[status] = _content(_to(contract.Problem), "application/problem+json", _TITLES[status])
     return described

@@ -37,28 +37,33 @@ def router(services: Services) -> APIRouter:
     """The routes over these services."""
     routes = APIRouter(tags=["onboarding"])
 
-    @routes.post("/v1/onboarding", responses=answers(Onboarded, 413, 422, 503), openapi_extra=asks(OnboardingRequest))
+    @routes.post(
+        "/v1/onboarding", responses=answers(Onboarded, 413, 422, 503, also=202), openapi_extra=asks(OnboardingRequest)
+    )
     async def onboard(request: Request) -> Response:
         """Take what a new visitor names, and answer when the next slate knows it.
 
         It is kept as `like` events with `context.source` "onboarding", so it counts as any other act does, at once and
-        later; a category is a like of what stands for it.
+        later; a category is a like of what stands for it. 202 while it waits on the server's disk for Kafka.
         """
         body = decode_body(_REQUESTS, await read_body(request, QUERY_BODY_BYTES_MAX))
         _check(body, services)
         events = onboarding_events(body.visitor_id, body.items, body.categories, services.now_ms(), body.user_id)
         taken = await services.gateway.take_interactions([msgspec.Raw(encode(event)) for event in events])
-        metrics.SERVING_EVENTS.labels("accepted").inc(taken.count("accepted"))
+        for verdict in ("accepted", "unconfirmed", "spooled"):
+            metrics.SERVING_EVENTS.labels(verdict).inc(taken.count(verdict))
         if taken.count("unconfirmed"):
             raise Unacknowledged(taken)
+        is_in_kafka = taken.count("accepted") == len(events)
         return answer(
             Onboarded(
                 accepted=taken.count("accepted"),
                 received_at_ms=taken.received_at_ms,
-                is_effective=await _is_effective(services, body.visitor_id, taken.received_at_ms),
+                is_effective=is_in_kafka and await _is_effective(services, body.visitor_id, taken.received_at_ms),
                 unknown_items=tuple(events[each.index].item_id for each in taken.verdicts if each.unknown_item),
                 verdicts=taken.verdicts,
-            )
+            ),
+            200 if is_in_kafka else 202,
         )
 
     @routes.get("/v1/onboarding", responses=answers(OnboardingChoices, 422))

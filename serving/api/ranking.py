@@ -13,7 +13,7 @@ from domain.explanations import explain
 from domain.filters.lexer import TEXT_MAX
 from domain.placements import COUNT_MAX
 from domain.slates import Placement
-from schemas.events import IDENTIFIER_MAX
+from schemas.events import AGE_MAX, IDENTIFIER_MAX
 from serving.api import contract
 from serving.api.answers import explanation_answer, ranking_answer
 from serving.api.bodies import QUERY_BODY_BYTES_MAX, answer, decode_body, read_body
@@ -24,6 +24,7 @@ from serving.api.services import Services
 Id = Annotated[str, Query(min_length=1, max_length=IDENTIFIER_MAX)]
 Ids = Annotated[list[Id], Query(max_length=contract.AT_HAND_MAX)]
 Count = Annotated[int | None, Query(ge=1, le=COUNT_MAX)]
+Age = Annotated[int | None, Query(ge=0, le=AGE_MAX)]
 FilterText = Annotated[str | None, Query(min_length=1, max_length=TEXT_MAX)]
 
 _REQUESTS = msgspec.json.Decoder(contract.RankRequest)
@@ -54,6 +55,7 @@ def router(services: Services) -> APIRouter:
         context_items: Ids = [],  # noqa: B006 - FastAPI copies it
         filter: FilterText = None,  # noqa: A002 - the name that the body of a slate's query has
         category_cap: Count = None,
+        age: Age = None,
         personalise: bool = True,
     ) -> Response:
         """What became of one item on its way to the slate that this query would get now; nothing is shown or logged."""
@@ -64,6 +66,7 @@ def router(services: Services) -> APIRouter:
             context_items=tuple(context_items),
             filter=filter,
             category_cap=category_cap,
+            age=age,
             personalise=personalise,
         )
         slate = await services.pipeline.run(query_of(asked, services.placements, services.now_ms()))

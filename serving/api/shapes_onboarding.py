@@ -26,8 +26,9 @@ class OnboardingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class Onboarded(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to `POST /v1/onboarding`: what was named is in Kafka, as likes.
 
-    `is_effective`: the next answer knows it. If not, the stream has not told of it within a second and will later.
-    `unknown_items` are not in the catalogue; they count all the same.
+    `is_effective`: the next answer knows it. Else it will be known later: the stream has not told of it within a
+    second, or it waits for Kafka on the server's disk. `unknown_items` are not in the catalogue; they count all the
+    same.
     """
 
     accepted: int

@@ -13,7 +13,7 @@ from domain.placements import COUNT_MAX
 from domain.slates import Candidate, Placement, Source
 from domain.unwanted import remove_unwanted
 from infra import metrics
-from schemas.events import IDENTIFIER_MAX
+from schemas.events import AGE_MAX, IDENTIFIER_MAX
 from serving.api import contract
 from serving.api.answers import list_answer, slate_answer
 from serving.api.bodies import QUERY_BODY_BYTES_MAX, answer, decode_body, read_body
@@ -22,11 +22,13 @@ from serving.api.errors import UnknownItem
 from serving.api.queries import query_of
 from serving.api.services import Services
 from serving.pipeline.trending import TrendWindow
+from serving.pipeline.variants import best_of_variants
 
 Count = Annotated[int, Query(ge=1, le=COUNT_MAX)]
 ItemId = Annotated[str, Path(min_length=1, max_length=IDENTIFIER_MAX)]
 Window = Annotated[TrendWindow, Query()]
 Category = Annotated[str | None, Query(min_length=1, max_length=64)]
+Age = Annotated[int | None, Query(ge=0, le=AGE_MAX)]
 
 SPARE: Final = 50
 """Similar items beyond the count, in the place of those that must not be shown."""
@@ -53,7 +55,7 @@ def router(services: Services) -> APIRouter:
         return answer(slate_answer(slate, services.catalogue, body.explain, started))
 
     @routes.get("/v1/similar/{item_id}", responses=answers(contract.ItemList, 404, 422))
-    async def similar(item_id: ItemId, count: Count = 20) -> Response:
+    async def similar(item_id: ItemId, count: Count = 20, age: Age = None) -> Response:
         """What goes with one item; for an item that the model does not know yet, what is trending and popular."""
         model, rules = services.model_of(), services.rules().in_force(Placement.ITEM, services.now_ms())
         near = model.similar(item_id, count + SPARE) if model else []
@@ -63,16 +65,24 @@ def router(services: Services) -> APIRouter:
             services.trending(TrendWindow.NOW, None, count + 1)
         )
         nobodys = slates.Query(
-            visitor_id="", count=count, asked_at_ms=0, exclude=frozenset({item_id}), rules=rules, personalise=False
+            visitor_id="",
+            count=count,
+            asked_at_ms=0,
+            exclude=frozenset({item_id}),
+            rules=rules,
+            age=age,
+            personalise=False,
         )
         kept = remove_unwanted(nobodys, found, services.catalogue).kept
-        return answer(list_answer(kept[:count], services))
+        return answer(list_answer(best_of_variants(nobodys, kept, services.catalogue)[0][:count], services))
 
     @routes.get("/v1/trending", responses=answers(contract.ItemList, 422))
-    async def trending(window: Window = TrendWindow.NOW, category: Category = None, count: Count = 20) -> Response:
+    async def trending(
+        window: Window = TrendWindow.NOW, category: Category = None, count: Count = 20, age: Age = None
+    ) -> Response:
         """What is above its usual level now, or acted on most in the last `day` or `week`; then what is popular."""
         rules = services.rules().in_force(Placement.HOME, services.now_ms())
-        return answer(list_answer(services.trending(window, category, count, rules), services))
+        return answer(list_answer(services.trending(window, category, count, rules=rules, age=age), services))
 
     return routes
 

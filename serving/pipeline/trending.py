@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain, islice
 from typing import Final, Protocol
@@ -45,9 +45,17 @@ class Trending:
         self._item_of = item_of
 
     def __call__(
-        self, window: TrendWindow, category: str | None, count: int, rules: RulesInForce = NO_RULES
+        self,
+        window: TrendWindow,
+        category: str | None,
+        count: int,
+        *,
+        rules: RulesInForce = NO_RULES,
+        age: int | None = None,
     ) -> Sequence[Candidate]:
-        """What is happening in the window, then what is popular at all; of one category, or of all. Rules may hide."""
+        """What is happening in the window, then what is popular at all; of one category, or of all, and of variants the
+        best. Rules may hide items, and `age` is that of the youngest who looks on.
+        """
         model = self._model_of()
         trending = self._trends.within(window, LOOKED_AT_MAX)
         known = {item_id for item_id, _ in trending}
@@ -56,10 +64,20 @@ class Trending:
             (Candidate(item_id, Source.TRENDING, score) for item_id, score in trending),
             (Candidate(item_id, Source.POPULAR, score) for item_id, score in popular if item_id not in known),
         )
-        return list(islice((each for each in found if self._is_wanted(each.item_id, category, rules)), count))
+        return list(islice(self._wanted(found, category, rules, age), count))
 
-    def _is_wanted(self, item_id: str, category: str | None, rules: RulesInForce) -> bool:
-        item = self._item_of(item_id)
-        if objection_to(item_id, item, rules=rules) is not None:
-            return False
-        return category is None or (item is not None and category in item.categories)
+    def _wanted(
+        self, found: Iterable[Candidate], category: str | None, rules: RulesInForce, age: int | None
+    ) -> Iterator[Candidate]:
+        groups: set[str] = set()
+        for candidate in found:
+            item = self._item_of(candidate.item_id)
+            group = candidate.item_id if item is None else item.variant_of or candidate.item_id
+            is_of_category = category is None or (item is not None and category in item.categories)
+            if (
+                is_of_category
+                and group not in groups
+                and objection_to(candidate.item_id, item, None, rules, age) is None
+            ):
+                groups.add(group)
+                yield candidate

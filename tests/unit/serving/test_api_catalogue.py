@@ -173,7 +173,8 @@ async def test_an_event_about_an_item_that_nobody_listed_counts_and_says_so(http
 async def test_what_the_catalogue_hides_is_in_no_list(http: httpx.AsyncClient, world: World) -> None:
     async def shown() -> list[set[str]]:
         slate = (await http.post("/v1/recommendations", json={"visitor_id": "ada", "age": 12})).json()
-        lists = [(await http.get(path)).json() for path in ("/v1/similar/alien", "/v1/trending", "/v1/search?q=dune")]
+        paths = ("/v1/similar/alien?age=12", "/v1/trending?age=12", "/v1/search?q=dune&age=12")
+        lists = [(await http.get(path)).json() for path in paths]
         return [{item["item_id"] for item in each["items"]} for each in (slate, *lists)]
 
     assert ["dune" in each for each in await shown()] == [True] * 4
@@ -181,7 +182,11 @@ async def test_what_the_catalogue_hides_is_in_no_list(http: httpx.AsyncClient, w
         world.catalogue.take({"dune": msgspec.json.encode(line("dune", **fields))})
         assert ["dune" in each for each in await shown()] == [False] * 4, fields
     world.catalogue.take({"dune": msgspec.json.encode(line("dune", age_min=16))})
-    assert "dune" not in (await shown())[0]
+    assert ["dune" in each for each in await shown()] == [False] * 4
+    older = (await http.post("/v1/recommendations", json={"visitor_id": "ada", "age": 16})).json()
+    assert "dune" in {item["item_id"] for item in older["items"]}
+    told = (await http.get("/v1/explain?visitor_id=ada&item_id=dune&age=12")).json()
+    assert (told["stage"], told["why"]) == ("filter", "age")
 
 
 async def test_of_variants_one_is_shown_and_none_again_on_a_later_page(http: httpx.AsyncClient, world: World) -> None:
@@ -192,3 +197,11 @@ async def test_of_variants_one_is_shown_and_none_again_on_a_later_page(http: htt
     assert {"item_id": "dune", "source": "session", "why": "variant", "rule": None} in first["removed"]
     second = (await http.post("/v1/recommendations", json=body | {"cursor": first["next_cursor"]})).json()
     assert [item["item_id"] for item in second["items"]] not in (["dune"], ["aliens"])
+
+
+async def test_a_list_for_everybody_has_one_of_variants_too(http: httpx.AsyncClient, world: World) -> None:
+    for item in ("dune", "titanic"):
+        world.catalogue.take({item: msgspec.json.encode(line(item, variant_of="aliens"))})
+    for path in ("/v1/similar/alien", "/v1/trending"):
+        items = {item["item_id"] for item in (await http.get(path)).json()["items"]}
+        assert len(items & {"aliens", "dune", "titanic"}) == 1, path

@@ -126,7 +126,7 @@ async def test_popular_items_are_asked_for_only_when_the_session_does_not_yield_
     over = world(model=FakeModel({"alien": plenty}, best=["titanic"]), trends=FakeTrends(["ronin"]))
     over.speed.rows["bob"] = speed_rows("a", "b", "c", "alien")
     newcomers, others = [
-        {each.candidate.item_id for each in (*slate.shown, *slate.removed)}
+        {*items(slate), *(each.candidate.item_id for each in slate.removed)}
         for slate in (await ask(over), await ask(over, visitor_id="bob"))
     ]
     assert others.isdisjoint({"titanic", "ronin"})
