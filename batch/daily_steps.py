@@ -143,13 +143,7 @@ class Steps:
         """The rows of every batch view."""
         rows = {}
         for view in BATCH_VIEWS:
-            frame = view_rows(
-                view.entity,
-                facts,
-                self.settings.policies.bucket,
-                first_bucket_ms=self.cut.first_bucket_ms,
-                cutoff_ms=self.cut.cutoff_ms,
-            )
+            frame = view_rows(view.entity, facts, self.settings.policies.bucket, cutoff_ms=self.cut.cutoff_ms)
             if view.entity == "item":
                 frame = with_impressions(frame, self._impression_counts(spark, facts), self.cut.cutoff_ms)
             rows[f"{view.entity}s"] = write_file(frame, self.view_files[view.name])

@@ -19,13 +19,10 @@ from infra.settings import Settings
 from schemas.errors import ConfigurationError
 
 RECORDS_PER_PARTITION: Final = 200_000
-"""Of a shuffle. Every partition costs, however small: 90,000 records took 66 s of CPU in 8 of them, 52 s in 2."""
+"""Of a shuffle, and what a Python worker holds at once. Every partition costs, however small."""
 
 FEW_RECORDS: Final = 1_000_000
 """Below it a run is over before the optimising compiler has paid for itself: without it, 29 s of CPU instead of 49."""
-
-HASHED_GROUPS_MAX: Final = 100_000
-"""Of lists that are collected; with more in a partition Spark sorts them. Its default of 128 sorts nearly always."""
 
 
 @contextmanager
@@ -94,7 +91,7 @@ def _options(settings: Settings, records: int, scratch: Path) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",  # an overflow stops the run instead of wrapping around
         "spark.sql.shuffle.partitions": str(max(cores, records // RECORDS_PER_PARTITION)),
-        "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": str(HASHED_GROUPS_MAX),
+        "spark.sql.adaptive.coalescePartitions.enabled": "false",  # a worker holds a partition: as large as told
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
     }

@@ -1,4 +1,4 @@
-"""The catalogue as native Spark columns, held equal to `domain.reference` by the tests.
+"""The catalogue as arrays over the partitions of Spark, held equal to `domain.reference` by the tests.
 
 Imports pyspark, pandas, `domain` and `schemas`.
 """

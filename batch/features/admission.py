@@ -1,81 +1,59 @@
-"""Rule 1 in native Spark columns: which records count, equal to `domain.reference.admitted`."""
+"""Rule 1 over a partition of the log: which records count, equal to `domain.reference.admitted`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
-import pandas as pd
-from pyspark.sql import DataFrame, Window
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
 from pyspark.storagelevel import StorageLevel
 
-from batch.features.facts import ORDER
+from batch.features.arrays import Flags, Groups, by_partition, codes_of, column_of, ints_of
 from domain.facts import Stamp
-from domain.policies import BucketPolicy, Policies
+from domain.policies import Policies
 from domain.reference import LogRecord
 from domain.reference import admitted as admitted_by_reference
 from schemas.events import InteractionEvent
 
 
 def admitted(facts: DataFrame, policies: Policies) -> DataFrame:
-    """The facts that count, partitioned by visitor and kept in the session.
+    """The facts that count, partitioned by visitor and kept in the session."""
+    by_visitor = facts.repartition("visitor_id")
+    return by_partition(by_visitor, partial(screened, policies), facts.schema).persist(StorageLevel.MEMORY_AND_DISK)
 
-    A visitor whose buckets all have no more records than the bound had no flood, and one whose events never came back
-    in an earlier bucket than before can be judged record by record: then admission is native, one shuffle and one sort.
-    Another visitor goes through the reference itself: a flooded record is not remembered, so the two rules meet there.
+
+def screened(policies: Policies, facts: pa.Table) -> pa.Table:
+    """The facts of all records of some visitors that count.
+
+    An event that came once, of a visitor without a flood, is admitted whatever else there is. The others are judged by
+    the reference itself: a flooded record is not remembered, so the rules of floods and of repeats meet there.
     """
-    marked = _marked(facts.repartition("visitor_id"), policies.bucket).persist(StorageLevel.MEMORY_AND_DISK)
-    native = marked.where(~F.col("_is_repeat")).drop("_is_repeat", "_is_unclear")
-    flooded = F.max("_records") > policies.admission.admitted_max
-    disorderly = (
-        marked.groupBy("visitor_id", "partition", "bucket_ms")
-        .agg(F.count(F.lit(1)).alias("_records"), F.max("_is_unclear").alias("_is_unclear"))
-        .groupBy("visitor_id")
-        .agg(flooded.alias("_is_flooded"), F.max("_is_unclear").alias("_is_unclear"))
-        .where(F.col("_is_flooded") | F.col("_is_unclear"))
-        .select("visitor_id")
-    )
-    if disorderly.isEmpty():
-        return native
-    left = marked.drop("_is_repeat", "_is_unclear").join(disorderly, "visitor_id", "left_semi")
-    screened = left.groupBy("visitor_id").applyInPandas(_by_reference(policies), left.schema)
-    orderly = native.join(disorderly, "visitor_id", "left_anti")
-    return orderly.unionByName(screened).repartition("visitor_id").persist(StorageLevel.MEMORY_AND_DISK)
+    doubtful = np.flatnonzero(_is_doubtful(facts, policies))
+    of_doubt = facts.take(pa.array(doubtful))
+    places = list(zip(of_doubt["partition"].to_pylist(), of_doubt["offset"].to_pylist(), strict=True))
+    records = [
+        LogRecord(_skeleton(visitor_id, event_id), Stamp(received_at_ms, *place))
+        for visitor_id, event_id, received_at_ms, place in zip(
+            *(of_doubt[name].to_pylist() for name in ("visitor_id", "event_id", "received_at_ms")), places, strict=True
+        )
+    ]
+    kept = {(one.stamp.partition, one.stamp.offset) for one in admitted_by_reference(records, policies)}
+    counts = np.ones(facts.num_rows, np.bool_)
+    counts[doubtful] = [place in kept for place in places]
+    return facts.filter(pa.array(counts))
 
 
-def _marked(facts: DataFrame, policy: BucketPolicy) -> DataFrame:
-    """The facts with `_is_repeat`: there is an earlier record of the event in its bucket or the `dedup` before.
-
-    Only the newest bucket of the earlier records is looked at. If it lies before those buckets, all do; if it lies
-    behind them, it tells nothing of the others: `_is_unclear`.
-    """
-    earlier = Window.partitionBy("visitor_id", "partition", "event_id").orderBy(*ORDER)
-    newest = F.max("bucket_ms").over(earlier.rowsBetween(Window.unboundedPreceding, -1))
-    oldest_ms = F.col("bucket_ms") - policy.dedup * policy.period_ms
-    is_repeat = F.col("_newest").between(oldest_ms, F.col("bucket_ms"))
-    return (
-        facts.withColumn("_newest", newest)
-        .withColumn("_is_repeat", F.coalesce(is_repeat, F.lit(col=False)))
-        .withColumn("_is_unclear", F.coalesce(F.col("_newest") > F.col("bucket_ms"), F.lit(col=False)))
-        .drop("_newest")
-    )
-
-
-def _by_reference(policies: Policies) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    def screen(facts: pd.DataFrame) -> pd.DataFrame:
-        stamps = zip(facts["received_at_ms"], facts["partition"], facts["offset"], strict=True)
-        records = [
-            LogRecord(_skeleton(visitor_id, event_id), Stamp(int(received), int(partition), int(offset)))
-            for visitor_id, event_id, (received, partition, offset) in zip(
-                facts["visitor_id"], facts["event_id"], stamps, strict=True
-            )
-        ]
-        kept = {(one.stamp.partition, one.stamp.offset) for one in admitted_by_reference(records, policies)}
-        places: list[Any] = list(zip(facts["partition"], facts["offset"], strict=True))
-        return facts[[place in kept for place in places]]
-
-    return screen
+def _is_doubtful(facts: pa.Table, policies: Policies) -> Flags:
+    """Which records share their event with another one, or their visitor with too many of one bucket."""
+    visitor, event = (codes_of(column_of(facts, name)) for name in ("visitor_id", "event_id"))
+    partition, bucket = (ints - ints.min() for ints in (ints_of(facts, "partition"), ints_of(facts, "bucket_ms")))
+    repeated = Groups.by(visitor, partition, event).row_counts() > 1
+    flood = Groups.by(visitor, partition, bucket // policies.bucket.period_ms).row_counts()
+    flooded = np.zeros(visitor.max() + 1, np.bool_)
+    flooded[visitor[flood > policies.admission.admitted_max]] = True
+    doubtful: Flags = repeated | flooded[visitor]
+    return doubtful
 
 
 def _skeleton(visitor_id: str, event_id: str) -> InteractionEvent:

@@ -2,62 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numpy as np
+import pyarrow as pa
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
-from batch.features.cells import exploded, gathered, lowest_keys
-from batch.features.parts import Part
-from batch.features.quantities import saturating_sum
+from batch.features.arrays import Flags, Groups, Ints, counts_of, lists_of, starts_of
+from batch.features.cells import Cells, cells_of, is_kept
+from batch.features.fact_arrays import FactArrays
 from domain.aggregates import BucketRate, Histogram, Windowed
 from domain.aggregates.windowed import BUCKETS_MAX
-from domain.policies import BucketPolicy
 
 
-def bucket_totals(key: str, facts: DataFrame, parts: Sequence[Part], policy: BucketPolicy) -> DataFrame:
-    """[key, the parts' columns] of every entity with a bucket that is not zero."""
-    aggregates = [part.aggregate for part in parts if isinstance(part.aggregate, Windowed | BucketRate)]
-    counted = [aggregate.of for aggregate in aggregates]
-    keyed = F.col("feature").isin([number for number, of in enumerate(counted) if isinstance(of, Histogram)])
-    states = (
-        exploded(key, facts, counted, policy)
-        .groupBy(key, "cell.feature", "bucket_ms", "cell.key")
-        .agg(saturating_sum(F.col("cell.amount")).alias("amount"))
-        .where(keyed | (F.col("amount") != 0))  # amounts of both signs can cancel out; a histogram keeps the key
-        .groupBy(key, "feature", "bucket_ms")
-        .agg(F.sort_array(F.collect_list(F.struct("key", "amount"))).alias("cells"))
-        .select(key, "feature", F.struct("bucket_ms", "cells").alias("bucket"))
-    )
-    wide = states.groupBy(key).agg(*(gathered(number, "bucket") for number in range(len(parts))))
-    columns = [
-        column.alias(name)
-        for number, (part, aggregate) in enumerate(zip(parts, aggregates, strict=True))
-        for name, column in zip(part.names, _unpacked(F.col(str(number)), aggregate), strict=True)
-    ]
-    return wide.select(key, *columns)
+def bucket_rate_totals(aggregate: BucketRate, facts: FactArrays) -> list[pa.Array]:
+    """Of every entity, how many buckets have anything, and how many of these enough."""
+    cells = cells_of(aggregate.of, facts)
+    counted = cells.where(cells.amount != 0)
+    reached = counted.where(counted.amount >= aggregate.at_least)
+    count = facts.entity_count
+    return [pa.array(np.bincount(each.entity, minlength=count).astype(np.int64)) for each in (counted, reached)]
 
 
-def _unpacked(buckets: Column, aggregate: Windowed | BucketRate) -> list[Column]:
-    """Buckets in ascending order as the columns of `Aggregate.pack_total`, without those of the inner total."""
-    if isinstance(aggregate, BucketRate):
-        amounts = F.flatten(buckets.cells).amount
-        reached = F.filter(amounts, lambda amount: amount >= aggregate.at_least)
-        return [F.size(buckets).cast("bigint"), F.size(reached).cast("bigint")]
-    kept = _newest(buckets, max(aggregate.windows_ms))
-    if isinstance(aggregate.of, Histogram):
-        keys_max = aggregate.of.keys_max
-        bounded = F.transform(kept.cells, lambda cells: lowest_keys(cells, keys_max))
-        return [
-            kept.bucket_ms,
-            F.transform(bounded, lambda cells: cells.key),
-            F.transform(bounded, lambda cells: cells.amount),
-        ]
-    return [kept.bucket_ms, F.flatten(kept.cells).amount]
+def window_totals(aggregate: Windowed, facts: FactArrays) -> list[pa.Array]:
+    """The newest buckets of every entity: those that a later instant may still ask for, and the state of each."""
+    cells = cells_of(aggregate.of, facts)
+    if not isinstance(aggregate.of, Histogram):
+        cells = cells.where(cells.amount != 0)
+    groups = Groups.by(cells.entity, cells.bucket)  # the keys of a bucket stay in order
+    cells = cells.where(groups.order)
+    newest = _is_newest(cells.entity[groups.starts], cells.bucket[groups.starts], aggregate, facts)
+    return _packed(cells.where(np.repeat(newest, groups.counts)), aggregate, facts)
 
 
-def _newest(buckets: Column, window_ms: int) -> Column:
-    """Those that a later instant may still ask for, as `Windowed.extend` keeps them."""
-    newest = F.slice(buckets, F.greatest(F.size(buckets) - (BUCKETS_MAX - 1), F.lit(1)), F.lit(BUCKETS_MAX))
-    oldest_ms = F.get(buckets, F.size(buckets) - 1).bucket_ms - window_ms
-    return F.filter(newest, lambda bucket: bucket.bucket_ms > oldest_ms)
+def _is_newest(entity: Ints, bucket: Ints, aggregate: Windowed, facts: FactArrays) -> Flags:
+    """Which buckets, ascending within their entities, `Windowed.extend` keeps."""
+    starts = starts_of(entity)
+    counts = counts_of(starts, len(entity))
+    ends = np.repeat(starts + counts, counts)
+    age_ms = (bucket[ends - 1] - bucket) * facts.policy.period_ms
+    newest: Flags = (ends - np.arange(len(entity)) <= BUCKETS_MAX) & (age_ms < max(aggregate.windows_ms))
+    return newest
+
+
+def _packed(cells: Cells, aggregate: Windowed, facts: FactArrays) -> list[pa.Array]:
+    """Cells in ascending order of (entity, bucket, key) as columns of `pack_total`: those behind the inner total's."""
+    starts = starts_of(cells.entity, cells.bucket)
+    owners, count = cells.entity[starts], facts.entity_count
+    buckets = lists_of(owners, count, facts.bucket_ms(cells.bucket[starts]))
+    if not isinstance(aggregate.of, Histogram):
+        return [buckets, lists_of(owners, count, cells.amount)]
+    bucket = np.repeat(np.arange(len(starts)), counts_of(starts, len(cells.entity)))
+    kept = is_kept(bucket, cells.key, cells.words, aggregate.of.keys_max)
+    states = [cells.words.take(pa.array(cells.key[kept])), cells.amount[kept]]
+    return [buckets, *(lists_of(owners, count, lists_of(bucket[kept], len(starts), each)) for each in states)]

@@ -1,157 +1,127 @@
-"""Histogram and DecayedSum: integer cells that facts are exploded into, summed and folded by key.
+"""Histogram and DecayedSum: cells of integers that are summed by bucket and folded over buckets.
 
-A state is a sparse vector of integers: one cell, or one a key. So all of them are one sum by (entity, feature, key,
-bucket), and one fold over the buckets of each cell; what does not decay needs neither buckets nor a fold.
+A state is a sparse vector of integers: one cell, or one a key. A cell is all facts of one entity, key and bucket.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from hashlib import sha256
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
 
-from batch.features.parts import Part
-from batch.features.quantities import by_key, integer, is_of, quantity_of, saturating_sum
-from domain.aggregates import Aggregate, DecayedSum, Histogram, Sum
+from batch.features.arrays import Flags, Groups, Ints, Words, counts_of, lists_of, spread, starts_of
+from batch.features.fact_arrays import FactArrays
+from batch.features.quantities import keyed, quantity_of
+from domain.aggregates import DecayedSum, Histogram, Sum
 from domain.aggregates.decay import factor, weights_by_minute
 from domain.aggregates.sums import INT64_MAX, saturated
-from domain.policies import MINUTE_MS, BucketPolicy
+from domain.policies import MINUTE_MS
 
-CELL_TYPE: Final = "array<struct<feature:int,key:string,amount:bigint>>"
-VANISHED_AFTER: Final = 64
-"""Half-lives after which every 64-bit weight has been rounded to zero."""
-
-Cellular = Sum | DecayedSum | Histogram
+NO_KEY = pa.array([""])
 
 
-def plain_totals(key: str, facts: DataFrame, parts: Sequence[Part], policy: BucketPolicy) -> DataFrame:
-    """[key, the parts' columns] of every entity with a cell, for parts that do not decay: buckets do not matter."""
-    cells = (
-        exploded(key, facts, _cellular(parts), policy)
-        .groupBy(key, "cell.feature", "cell.key")
-        .agg(saturating_sum(F.col("cell.amount")).alias("total"))
-        .select(key, "feature", F.struct("key", "total").alias("cell"))
-    )
-    return _wide(key, cells, parts)
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Cells in ascending order of (entity, key, bucket); `key` is a place among `words`."""
+
+    entity: Ints
+    key: Ints
+    bucket: Ints
+    amount: Ints
+    words: pa.Array
+
+    def where(self, kept: Flags | Ints) -> Cells:
+        """Some of the cells."""
+        return Cells(self.entity[kept], self.key[kept], self.bucket[kept], self.amount[kept], self.words)
 
 
-def decayed_totals(key: str, facts: DataFrame, parts: Sequence[Part], policy: BucketPolicy, span_ms: int) -> DataFrame:
-    """The same for parts that decay. `span_ms` is from the first bucket to the cutoff."""
-    aggregates = _cellular(parts)
-    half_lives_ms = [half_life_ms for each in aggregates if (half_life_ms := half_life_of(each))]
-    states = (
-        exploded(key, facts, aggregates, policy)
-        .groupBy(key, "cell.feature", "cell.key", "bucket_ms")
-        .agg(saturating_sum(F.col("cell.amount")).alias("amount"))
-    )
-    return _wide(key, _folded(key, states, half_lives_ms, policy, span_ms), parts)
-
-
-def half_life_of(aggregate: Aggregate) -> int | None:
-    """The half-life in milliseconds of a decayed aggregate, None of another one."""
+def cells_of(aggregate: Sum | DecayedSum | Histogram, facts: FactArrays) -> Cells:
+    """What the facts add; no fact adds zero, but a cell's amounts of both signs may cancel out."""
     inner = aggregate.of if isinstance(aggregate, Histogram) else aggregate
-    return inner.half_life_ms if isinstance(inner, DecayedSum) else None
-
-
-def _cellular(parts: Sequence[Part]) -> list[DecayedSum | Histogram]:
-    return [part.aggregate for part in parts if isinstance(part.aggregate, DecayedSum | Histogram)]
-
-
-def _wide(key: str, cells: DataFrame, parts: Sequence[Part]) -> DataFrame:
-    """From a row a cell to a row an entity."""
-    wide = cells.groupBy(key).agg(*(gathered(number, "cell") for number in range(len(parts))))
-    columns = [
-        column.alias(name)
-        for number, (part, aggregate) in enumerate(zip(parts, _cellular(parts), strict=True))
-        for name, column in zip(part.names, _unpacked(F.col(str(number)), aggregate), strict=True)
-    ]
-    return wide.select(key, *columns)
-
-
-def exploded(key: str, facts: DataFrame, aggregates: Sequence[Cellular], policy: BucketPolicy) -> DataFrame:
-    """[key, bucket_ms, cell]: what each fact adds, by the number of the aggregate. No cell adds zero."""
-    cells = F.concat(*(_cells_of(number, aggregate, policy) for number, aggregate in enumerate(aggregates)))
-    return facts.select(key, "bucket_ms", F.explode(cells).alias("cell"))
-
-
-def gathered(number: int, what: str) -> Column:
-    """A column of the rows of one feature of an entity, sorted, under the feature's number."""
-    return F.sort_array(F.collect_list(F.when(F.col("feature") == number, F.col(what)))).alias(str(number))
-
-
-def lowest_keys(cells: Column, count: int) -> Column:
-    """`Histogram`'s bound: of too many cells, sorted by key, those of the keys of the lowest SHA-256."""
-    hashed = F.transform(cells, lambda cell: F.struct(F.sha2(cell.key, 256).alias("hash"), cell.alias("cell")))
-    lowest = F.sort_array(F.slice(F.sort_array(hashed), 1, count).cell)
-    return F.when(F.size(cells) > count, lowest).otherwise(cells)
-
-
-def _cells_of(number: int, aggregate: Cellular, policy: BucketPolicy) -> Column:
-    inner = aggregate.of if isinstance(aggregate, Histogram) else aggregate
-    amount = _amount_of(inner, policy)
-
-    def cell(key: Column) -> Column:
-        feature = F.lit(number).cast("int").alias("feature")
-        return F.struct(feature, key.alias("key"), amount.alias("amount"))
-
-    cells = by_key(aggregate.key, cell) if isinstance(aggregate, Histogram) else F.array(cell(F.lit("")))
-    counts = is_of(inner.kinds) & (amount != 0)
-    return F.when(counts, cells.cast(CELL_TYPE)).otherwise(F.array().cast(CELL_TYPE))
-
-
-def _amount_of(aggregate: Sum | DecayedSum, policy: BucketPolicy) -> Column:
-    if isinstance(aggregate, Sum):
-        return quantity_of(aggregate.quantity)
-    weights = [saturated(weight) for weight in weights_by_minute(aggregate.half_life_ms, policy.period_ms)]
-    minute = F.floor(F.col("received_at_ms") % policy.period_ms / MINUTE_MS).cast("int")
-    return F.get(_literals(weights, "bigint"), minute)
-
-
-def _folded(key: str, states: DataFrame, half_lives_ms: Sequence[int], policy: BucketPolicy, span_ms: int) -> DataFrame:
-    """`Aggregate.extend` over the buckets of each cell: its total, and the newest bucket."""
-    buckets = F.sort_array(F.collect_list(F.struct("bucket_ms", "amount"))).alias("buckets")
-    folded = states.groupBy(key, "feature", "key").agg(buckets)
-    newest = F.get("buckets", F.size("buckets") - 1)
-    total = newest.amount
-    for half_life_ms in sorted(set(half_lives_ms)):
-        alike = [number for number, each in enumerate(half_lives_ms) if each == half_life_ms]
-        weight = _decayed_total(F.col("buckets"), half_life_ms, policy, span_ms)
-        total = F.when(F.col("feature").isin(*alike), weight).otherwise(total)
-    return folded.select(
-        key, "feature", F.struct("key", total.alias("total"), newest.bucket_ms.alias("at_ms")).alias("cell")
-    )
-
-
-def _decayed_total(buckets: Column, half_life_ms: int, policy: BucketPolicy, span_ms: int) -> Column:
-    """`DecayedSum.extend` over sorted (bucket_ms, amount): the weight, relative to the newest bucket.
-
-    The factors are literals that Python computed, because Java's `pow` may differ in the last bit.
-    """
-    gaps_max = min(span_ms, VANISHED_AFTER * half_life_ms) // policy.period_ms + 1
-    factors = _literals([factor(gap * policy.period_ms, half_life_ms) for gap in range(gaps_max + 1)], "double")
-
-    def extend(total: Column, bucket: Column) -> Column:
-        gap = F.floor((bucket.bucket_ms - total.bucket_ms) / policy.period_ms).cast("int")
-        scaled = F.rint(total.amount.cast("double") * F.coalesce(F.get(factors, gap), F.lit(0.0))).cast("bigint")
-        weight = F.coalesce(F.try_add(scaled, bucket.amount), integer(INT64_MAX))
-        return F.struct(bucket.bucket_ms.alias("bucket_ms"), weight.alias("amount"))
-
-    first, rest = F.get(buckets, 0), F.slice(buckets, 2, F.size(buckets))
-    return F.aggregate(rest, first, extend).amount
-
-
-def _unpacked(cells: Column, aggregate: DecayedSum | Histogram) -> list[Column]:
-    """Sorted cells as the columns of `Aggregate.pack_total`."""
+    amounts = _amounts_of(inner, facts)
+    counts = facts.is_of(inner.kinds) & (amounts != 0)
     if isinstance(aggregate, Histogram):
-        kept = lowest_keys(cells, aggregate.keys_max)
-        at = [kept.at_ms] if isinstance(aggregate.of, DecayedSum) else []
-        return [kept.key, kept.total, *at]
-    cell = F.get(cells, 0)
-    return [cell.total, cell.at_ms]
+        rows, keys = keyed(aggregate.key, facts)
+    else:
+        rows, keys = np.arange(len(facts)), Words(np.zeros(len(facts), np.int64), NO_KEY)
+    named = counts[rows]
+    rows, places = rows[named], keys.places[named]
+    groups = Groups.by(facts.entity[rows], places, facts.bucket[rows])
+    firsts = groups.first_rows
+    sums = groups.sums(amounts[rows])
+    return Cells(facts.entity[rows[firsts]], places[firsts], facts.bucket[rows[firsts]], sums, keys.distinct)
 
 
-def _literals(numbers: Sequence[float], kind: str) -> Column:
-    """Numbers as one constant array; `repr` and Java's parser give the same doubles."""
-    return F.split(F.lit(",".join(map(repr, numbers))), ",").cast(f"array<{kind}>")
+def decayed_totals(aggregate: DecayedSum, facts: FactArrays) -> list[pa.Array]:
+    """Weight and bucket of every entity."""
+    folded = _folded(cells_of(aggregate, facts), aggregate.half_life_ms, facts)
+    count = facts.entity_count
+    weights = spread(folded.entity, count, folded.amount, 0)
+    return [weights, spread(folded.entity, count, facts.bucket_ms(folded.bucket), 0)]
+
+
+def histogram_totals(aggregate: Histogram, facts: FactArrays) -> list[pa.Array]:
+    """Keys of every entity with what each has, and the bucket of what decays."""
+    cells = cells_of(aggregate, facts)
+    if isinstance(aggregate.of, DecayedSum):
+        folded = _folded(cells, aggregate.of.half_life_ms, facts)
+    else:
+        groups = Groups.by(cells.entity, cells.key)
+        firsts = groups.first_rows
+        summed = groups.sums(cells.amount)
+        folded = Cells(cells.entity[firsts], cells.key[firsts], cells.bucket[firsts], summed, cells.words)
+    kept = folded.where(is_kept(folded.entity, folded.key, folded.words, aggregate.keys_max))
+    cell_columns = [kept.words.take(pa.array(kept.key)), kept.amount]
+    if isinstance(aggregate.of, DecayedSum):
+        cell_columns.append(facts.bucket_ms(kept.bucket))
+    return [lists_of(kept.entity, facts.entity_count, each) for each in cell_columns]
+
+
+def is_kept(owners: Ints, keys: Ints, words: pa.Array, keys_max: int) -> Flags:
+    """`Histogram`'s bound: of an owner with more keys, those of the lowest SHA-256. Rows are sorted by owner."""
+    starts = starts_of(owners)
+    counts = counts_of(starts, len(owners))
+    kept = np.ones(len(owners), np.bool_)
+    if counts.max(initial=0) > keys_max:
+        hashed = [sha256(word.encode()).hexdigest() for word in words.to_pylist()]
+        place = np.empty(len(hashed), np.int64)
+        place[np.argsort(hashed)] = np.arange(len(hashed))
+        lowest_first = np.lexsort((place[keys], owners))
+        kept[lowest_first] = np.arange(len(owners)) - np.repeat(starts, counts) < keys_max
+    return kept
+
+
+def _amounts_of(aggregate: Sum | DecayedSum, facts: FactArrays) -> Ints:
+    if isinstance(aggregate, Sum):
+        return quantity_of(aggregate.quantity, facts)
+    period_ms = facts.policy.period_ms
+    weights = np.array([saturated(each) for each in weights_by_minute(aggregate.half_life_ms, period_ms)], np.int64)
+    amounts: Ints = weights[facts.ints("received_at_ms") % period_ms // MINUTE_MS]
+    return amounts
+
+
+def _folded(cells: Cells, half_life_ms: int, facts: FactArrays) -> Cells:
+    """`DecayedSum.extend` over the buckets of each key: its total, and its newest bucket.
+
+    One bucket of all keys at a time. The factors are Python's own, because another `pow` may differ in the last bit.
+    """
+    groups = Groups.by(cells.entity, cells.key)
+    counts, totals = groups.counts, cells.amount[groups.starts]
+    for taken in range(1, int(counts.max(initial=0))):
+        longer = np.flatnonzero(counts > taken)
+        cell = groups.starts[longer] + taken
+        gaps, which = np.unique(cells.bucket[cell] - cells.bucket[cell - 1], return_inverse=True)
+        factors = np.array([factor(gap * facts.policy.period_ms, half_life_ms) for gap in gaps.tolist()])
+        totals[longer] = _extended(np.rint(totals[longer] * factors[which]), cells.amount[cell])
+    newest = cells.bucket[groups.starts + counts - 1]
+    return Cells(cells.entity[groups.starts], cells.key[groups.starts], newest, totals, cells.words)
+
+
+def _extended(rescaled: np.ndarray[tuple[int, ...], np.dtype[np.float64]], added: Ints) -> Ints:
+    """Weights, never negative, with those of one more bucket; what 64 bits do not hold is their greatest number."""
+    fits = rescaled < 2.0**63
+    weights = np.where(fits, rescaled, 0).astype(np.int64)
+    fits &= weights <= INT64_MAX - added
+    return np.where(fits, weights + np.where(fits, added, 0), INT64_MAX)

@@ -1,102 +1,77 @@
-"""`domain.quantities` as Spark columns over facts: integer arithmetic throughout, so that both engines agree."""
+"""`domain.quantities` over arrays of facts: integer arithmetic throughout, to the bit what Python's fold does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import assert_never
+from typing import Final, assert_never
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
 
-from domain.aggregates.sums import INT64_MAX
+from batch.features.arrays import Ints, Words
+from batch.features.fact_arrays import FactArrays
 from domain.facts import MICROS, WEEKDAY_OF_EPOCH
 from domain.policies import DAY_MS, HOUR_MS, MINUTE_MS
 from domain.quantities import POSITIVE_MICROS, RATING_MICROS_MAX, Key, Quantity
 
+HOURS: Final = [f"{hour:02d}" for hour in range(24)]
+WEEKDAY_HOURS: Final = [f"{day}-{hour}" for day in range(7) for hour in HOURS]
 
-def quantity_of(quantity: Quantity) -> Column:
-    """The integer that a fact adds."""
+
+def quantity_of(quantity: Quantity, facts: FactArrays) -> Ints:
+    """The integer that each fact adds."""
     match quantity:
         case "one":
-            return integer(1)
+            return np.ones(len(facts), np.int64)
         case "value_micros" | "occurred_at_ms" | "critic_milli":
-            return F.col(quantity)
+            return facts.ints(quantity)
         case "paid_micros":
-            return F.greatest(F.col("value_micros"), integer(0))
+            return np.maximum(facts.ints("value_micros"), 0)
         case "watched_ms":
-            return quotient(F.greatest(F.col("value_micros"), integer(0)), MICROS)
+            return np.maximum(facts.ints("value_micros"), 0) // MICROS
         case "rating_micros":
-            return _rating_micros()
+            return _rating_micros(facts)
         case "audience_vote":
-            return F.when(_by_audience(), integer(1)).otherwise(integer(0))
+            return _by_audience(facts)
         case "audience_rating_micros":
-            return F.when(_by_audience(), _rating_micros()).otherwise(integer(0))
+            return _by_audience(facts) * _rating_micros(facts)
         case "positive_vote":
-            is_positive = _by_audience() & (_rating_micros() >= POSITIVE_MICROS)
-            return F.when(is_positive, integer(1)).otherwise(integer(0))
+            return _by_audience(facts) * (_rating_micros(facts) >= POSITIVE_MICROS)
         case "critic_rating":
-            return F.col("critic_milli") * _rating_micros()
+            return facts.ints("critic_milli") * _rating_micros(facts)
         case _:
             assert_never(quantity)
 
 
-def by_key(key: Key, made_of: Callable[[Column], Column]) -> Column:
-    """An array of what is made of each key of a fact, by `domain.quantities.keys_of`.
-
-    Only where a fact may have several keys Spark is given a function, which it does not compile.
-    """
+def keyed(key: Key, facts: FactArrays) -> tuple[Ints, Words]:
+    """Each key of each fact, by `domain.quantities.keys_of`: the facts' places, and the keys."""
     match key:
         case "kind":
-            return F.array(made_of(F.col("kind")))
+            return np.arange(len(facts)), facts.words("kind")
         case "category":
-            return F.transform(F.array_distinct("categories"), made_of)
+            return facts.listed_words("categories")
         case "local_hour":
-            return F.array(made_of(_local_hour()))
+            return np.arange(len(facts)), Words(_local_hour(facts), pa.array(HOURS))
         case "local_weekday_hour":
-            return F.array(made_of(F.concat_ws("-", _local_weekday().cast("string"), _local_hour())))
+            weekday = (_local_ms(facts) // DAY_MS + WEEKDAY_OF_EPOCH) % 7
+            return np.arange(len(facts)), Words(weekday * len(HOURS) + _local_hour(facts), pa.array(WEEKDAY_HOURS))
         case _:
             assert_never(key)
 
 
-def is_of(kinds: tuple[str, ...]) -> Column:
-    """Whether a fact is of one of the kinds; every fact is when none is named."""
-    return F.col("kind").isin(*kinds) if kinds else F.lit(col=True)
+def _by_audience(facts: FactArrays) -> Ints:
+    votes: Ints = (facts.ints("critic_milli") == 0).astype(np.int64)
+    return votes
 
 
-def integer(number: int) -> Column:
-    """A 64-bit literal."""
-    return F.lit(number).cast("bigint")
+def _rating_micros(facts: FactArrays) -> Ints:
+    return np.clip(facts.ints("value_micros"), 0, RATING_MICROS_MAX)
 
 
-def quotient(number: Column, divisor: int) -> Column:
-    """The whole part of a division, in integers: a double would round what is beyond 2^53."""
-    return F.call_function("div", number, integer(divisor))
+def _local_ms(facts: FactArrays) -> Ints:
+    local_ms: Ints = facts.ints("occurred_at_ms") + facts.ints("utc_offset_min") * MINUTE_MS
+    return local_ms
 
 
-def saturating_sum(amount: Column) -> Column:
-    """A sum that stops at 64 bits instead of failing, as `domain.aggregates.sums.saturated` does."""
-    overflown = F.when(F.sum(amount.cast("double")) < 0, integer(-INT64_MAX)).otherwise(integer(INT64_MAX))
-    return F.coalesce(F.try_sum(amount), overflown)
-
-
-def _by_audience() -> Column:
-    return F.col("critic_milli") == 0
-
-
-def _rating_micros() -> Column:
-    return F.least(F.greatest(F.col("value_micros"), integer(0)), integer(RATING_MICROS_MAX))
-
-
-def _local_ms() -> Column:
-    return F.col("occurred_at_ms") + F.col("utc_offset_min") * integer(MINUTE_MS)
-
-
-def _local_hour() -> Column:
-    hour = quotient(F.pmod(_local_ms(), integer(DAY_MS)), HOUR_MS)
-    return F.lpad(hour.cast("string"), 2, "0")
-
-
-def _local_weekday() -> Column:
-    """`div` cuts towards zero, so the day's own milliseconds are taken off first: the quotient is then a whole one."""
-    day = quotient(_local_ms() - F.pmod(_local_ms(), integer(DAY_MS)), DAY_MS)
-    return F.pmod(day + integer(WEEKDAY_OF_EPOCH), integer(7))
+def _local_hour(facts: FactArrays) -> Ints:
+    hour: Ints = _local_ms(facts) // HOUR_MS % len(HOURS)
+    return hour

@@ -1,32 +1,35 @@
-"""Sum and MinMax: one number or two for an entity, all in one aggregation."""
+"""Sum and MinMax: one number or two for an entity."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numpy as np
+import pyarrow as pa
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
-from batch.features.parts import Part
-from batch.features.quantities import integer, is_of, quantity_of, saturating_sum
+from batch.features.arrays import Ints, saturating_sums, spread, starts_of
+from batch.features.fact_arrays import FactArrays
+from batch.features.quantities import quantity_of
 from domain.aggregates import MinMax, Sum
 
 
-def scalar_totals(key: str, facts: DataFrame, parts: Sequence[Part]) -> DataFrame:
-    """[key, the parts' columns] of every entity with a fact."""
-    columns = [
-        column.alias(name)
-        for part in parts
-        if isinstance(part.aggregate, Sum | MinMax)
-        for name, column in zip(part.names, _totals(part.aggregate), strict=True)
+def sum_totals(aggregate: Sum, facts: FactArrays) -> list[pa.Array]:
+    """The sum of every entity."""
+    entity, amounts = _counted(aggregate, facts)
+    starts = starts_of(entity)
+    return [spread(entity[starts], facts.entity_count, saturating_sums(amounts, starts), 0)]
+
+
+def min_max_totals(aggregate: MinMax, facts: FactArrays) -> list[pa.Array]:
+    """The least and the greatest of every entity, those of no facts where none is counted."""
+    entity, amounts = _counted(aggregate, facts)
+    starts = starts_of(entity)
+    bounds = zip((np.minimum, np.maximum), aggregate.nothing(), strict=True)
+    return [
+        spread(entity[starts], facts.entity_count, bound.reduceat(amounts, starts) if len(starts) else starts, nothing)
+        for bound, nothing in bounds
     ]
-    return facts.groupBy(key).agg(F.count(F.lit(1)).alias("_facts"), *columns).drop("_facts")
 
 
-def _totals(aggregate: Sum | MinMax) -> list[Column]:
-    """The columns of `Aggregate.pack_total`; those of a MinMax are null without a fact of its kinds."""
-    quantity = quantity_of(aggregate.quantity)
-    if isinstance(aggregate, Sum):
-        return [saturating_sum(F.when(is_of(aggregate.kinds), quantity).otherwise(integer(0)))]
-    counted = F.when(is_of(aggregate.kinds), quantity)
-    return [F.min(counted), F.max(counted)]
+def _counted(aggregate: Sum | MinMax, facts: FactArrays) -> tuple[Ints, Ints]:
+    """Entity and quantity of the facts that count."""
+    counts = facts.is_of(aggregate.kinds)
+    return facts.entity[counts], quantity_of(aggregate.quantity, facts)[counts]

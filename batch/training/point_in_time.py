@@ -50,26 +50,24 @@ def newest_cutoffs(cutoff_ms: int, buckets: int, policy: BucketPolicy) -> list[i
     return [cutoff_ms - ahead * policy.period_ms for ahead in range(buckets, 0, -1)]
 
 
-def write_snapshots(
-    facts: DataFrame, folder: Path, cutoffs: Sequence[int], policy: BucketPolicy, first_bucket_ms: int
-) -> dict[str, int]:
+def write_snapshots(facts: DataFrame, folder: Path, cutoffs: Sequence[int], policy: BucketPolicy) -> dict[str, int]:
     """Write the rows of each view as of each cutoff, for the entities of that bucket's interactions; counts by view.
 
     `facts` are admitted facts; what is admitted of a bucket depends on it and earlier ones only.
     """
     rows = {}
     for entity, view in VIEWS.items():
-        parts = [_as_of(entity, facts, cutoff_ms, policy, first_bucket_ms) for cutoff_ms in cutoffs]
+        parts = [_as_of(entity, facts, cutoff_ms, policy) for cutoff_ms in cutoffs]
         rows[view.name] = write_file(reduce(DataFrame.unionByName, parts), Path(offline_path(folder, view.name)))
     return rows
 
 
-def _as_of(entity: Entity, facts: DataFrame, cutoff_ms: int, policy: BucketPolicy, first_bucket_ms: int) -> DataFrame:
+def _as_of(entity: Entity, facts: DataFrame, cutoff_ms: int, policy: BucketPolicy) -> DataFrame:
     """The view's rows at a cutoff, of the entities that somebody asks about in the bucket that begins there."""
     key, counted = JOIN_KEYS[entity], facts.where("personalise")
     wanted = counted.where(F.col("bucket_ms") == cutoff_ms).select(key).distinct()
     before = facts.where(F.col("bucket_ms") < cutoff_ms).join(wanted, key, "left_semi")
-    return view_rows(entity, before, policy, first_bucket_ms=min(first_bucket_ms, cutoff_ms), cutoff_ms=cutoff_ms)
+    return view_rows(entity, before.repartition("visitor_id"), policy, cutoff_ms=cutoff_ms)
 
 
 def write_training_set(facts: DataFrame, folder: Path, cutoffs: Sequence[int]) -> int:

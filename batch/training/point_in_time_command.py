@@ -72,7 +72,7 @@ def write(settings: Settings, wanted: Wanted, tell: Tell) -> dict[str, Any]:
     with spark_session(settings, cut.records) as spark:
         log = read_log(spark, settings.lake_dir, cut.lake_version, cut.cutoff_ms)
         facts = admitted(log, settings.policies)
-        snapshots = write_snapshots(facts, wanted.folder, cutoffs, settings.policies.bucket, cut.first_bucket_ms)
+        snapshots = write_snapshots(facts, wanted.folder, cutoffs, settings.policies.bucket)
         tell(f"training-set: {', '.join(f'{rows:,} rows of {view}' for view, rows in snapshots.items())}")
         rows = write_training_set(facts, wanted.folder, cutoffs)
     if not rows:

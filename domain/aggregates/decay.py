@@ -3,7 +3,7 @@
 A fact adds the fixed-point weight ``2^20 · 2^(m/h)``, with m the start of its minute within the bucket and h the
 half-life: later facts of a bucket weigh more, relative to the bucket's start. A total is (weight, start of its newest
 bucket); to take a later bucket, its weight is multiplied by ``2^(-gap/h)`` and rounded half-even to an integer. The
-factors come from one function here, and Spark receives them as literals, so both engines multiply the same doubles.
+factors come from one function here, which the batch layer asks too, so that both multiply the same doubles.
 (Forward decay: Cormode, Shkapenyuk, Srivastava, Xu, "Forward decay", ICDE 2009, eq. 1.)
 """
 

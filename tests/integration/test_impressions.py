@@ -138,7 +138,7 @@ def test_an_item_that_was_shown_and_never_acted_on_has_a_profile_of_nothing(
     table = Lake.open(tmp_path / "impressions", POLICIES.bucket, IMPRESSIONS)
     table.append([IMPRESSIONS.to_rows(shown, POLICIES.bucket)], {})
     facts = admitted(read_log(spark, tmp_path / "lake", 1, CUTOFF_MS), POLICIES)
-    plain = view_rows("item", facts, POLICIES.bucket, first_bucket_ms=START_MS, cutoff_ms=CUTOFF_MS)
+    plain = view_rows("item", facts, POLICIES.bucket, cutoff_ms=CUTOFF_MS)
     counts = impression_counts(read_impressions(spark, tmp_path / "impressions", 1, CUTOFF_MS), facts)
     frame = with_impressions(plain, counts, CUTOFF_MS)
     assert frame.schema.simpleString() == plain.schema.simpleString()

@@ -34,10 +34,9 @@ from domain.reference import LogRecord
 from feature_repo.offline import offline_path
 from infra.settings import BatchSettings, Settings
 from tests.builders import START_MS
-from tests.integration.generated_log import OLDEST_BUCKET, PERIOD_MS, POLICIES, generated_log, lake_of
+from tests.integration.generated_log import PERIOD_MS, POLICIES, generated_log, lake_of
 
 CUTOFF_MS = START_MS + 44 * PERIOD_MS
-FIRST_BUCKET_MS = START_MS + OLDEST_BUCKET * PERIOD_MS
 CUTOFFS = newest_cutoffs(CUTOFF_MS, 2, POLICIES.bucket)
 
 
@@ -57,7 +56,7 @@ class World:
 
     def build(self, facts: DataFrame, folder: Path) -> Path:
         folder.mkdir(exist_ok=True)
-        write_snapshots(facts, folder, CUTOFFS, POLICIES.bucket, FIRST_BUCKET_MS)
+        write_snapshots(facts, folder, CUTOFFS, POLICIES.bucket)
         assert write_training_set(facts, folder, CUTOFFS) > 50
         return folder
 
@@ -112,7 +111,7 @@ def test_a_feature_that_was_computed_with_later_facts_stops_the_run_by_its_name(
     """The visitor's spend is taken from a snapshot at the end of the bucket instead of its start."""
     folder = world.settings.state_dir / "leaking"
     folder.mkdir()
-    write_snapshots(world.facts, folder, CUTOFFS, POLICIES.bucket, FIRST_BUCKET_MS)
+    write_snapshots(world.facts, folder, CUTOFFS, POLICIES.bucket)
     path = Path(offline_path(folder, VIEWS["visitor"].name))
     spent = (
         world.facts.where("personalise").where(F.col("kind") == "view").groupBy(JOIN_KEYS["visitor"]).count()

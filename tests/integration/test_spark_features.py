@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby, pairwise
@@ -13,25 +13,21 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from batch.features.admission import admitted
 from batch.features.facts import read_log
 from batch.features.plan import UncompiledAggregate, total_rows, view_rows
-from batch.features.quantities import saturating_sum
 from batch.parquet import write_file
 from batch.spark import spark_session
 from batch.training.sessions import sessions_of
 from domain import reference
 from domain.aggregates import Sum
 from domain.aggregates.histogram import KEYS_MAX
-from domain.aggregates.sums import INT64_MAX
 from domain.aggregates.windowed import BUCKETS_MAX
 from domain.facts import Stamp
 from domain.features import (
     GENERATION,
     JOIN_KEYS,
-    VISITOR,
     Entity,
     Feature,
     batch_only_of,
@@ -47,11 +43,10 @@ from domain.timeline import Visit, opens_session, to_visit
 from infra.settings import BatchSettings, Settings
 from schemas.errors import RejectedEvent
 from tests.builders import START_MS, record
-from tests.integration.generated_log import OLDEST_BUCKET, PERIOD_MS, POLICIES, generated_log, lake_of
+from tests.integration.generated_log import PERIOD_MS, POLICIES, generated_log, lake_of
 from tests.integration.unusual_features import UNUSUAL, folded, packed
 
 CUTOFF_MS = START_MS + 44 * PERIOD_MS
-FIRST_BUCKET_MS = START_MS + OLDEST_BUCKET * PERIOD_MS
 
 
 BOUNDS: dict[Entity, dict[str, int]] = {
@@ -104,7 +99,7 @@ def spark_rows(
     spark: SparkSession, entity: Entity, folder: Path, policies: Policies, cutoff_ms: int = CUTOFF_MS
 ) -> dict[str, dict[str, Any]]:
     facts = admitted(read_log(spark, folder, 2, cutoff_ms), policies)
-    frame = view_rows(entity, facts, policies.bucket, first_bucket_ms=FIRST_BUCKET_MS, cutoff_ms=cutoff_ms)
+    frame = view_rows(entity, facts, policies.bucket, cutoff_ms=cutoff_ms)
     key, names = JOIN_KEYS[entity], column_names(batch_view_columns(entity))
     assert frame.columns == [key, *names, "event_timestamp"]
     return {row[key]: {name: row[name] for name in names} for row in rows_of(frame, folder.parent)}
@@ -124,7 +119,7 @@ def test_every_aggregate_equals_its_own_fold_at_its_bounds(spark: SparkSession, 
     log = generated_log(4)
     lake_of(tmp_path / "lake", log)
     facts = admitted(read_log(spark, tmp_path / "lake", 2, CUTOFF_MS), POLICIES).where("personalise")
-    frame = total_rows("visitor_id", facts, UNUSUAL, POLICIES.bucket, span_ms=CUTOFF_MS - FIRST_BUCKET_MS)
+    frame = total_rows("visitor_id", facts, UNUSUAL, POLICIES.bucket)
     found = {row.pop("visitor_id"): row for row in rows_of(frame, tmp_path)}
     by_visitor = reference.facts_by_key("visitor", before(log, CUTOFF_MS), POLICIES)
     assert found.keys() == by_visitor.keys()
@@ -135,7 +130,7 @@ def test_every_aggregate_equals_its_own_fold_at_its_bounds(spark: SparkSession, 
         } == expected
 
 
-def test_an_aggregate_without_spark_columns_is_named(spark: SparkSession) -> None:
+def test_an_aggregate_that_nothing_makes_totals_of_is_named(spark: SparkSession) -> None:
     class Median:
         """Like a sum, but no sum."""
 
@@ -144,20 +139,20 @@ def test_an_aggregate_without_spark_columns_is_named(spark: SparkSession) -> Non
 
     new: Any = Median()
     facts = spark.sql("SELECT 'ada' AS visitor_id")
-    with pytest.raises(UncompiledAggregate, match="history_middle: Median has no compilation"):
-        total_rows("visitor_id", facts, (Feature("middle", "visitor", new, "", ""),), POLICIES.bucket, span_ms=0)
+    with pytest.raises(UncompiledAggregate, match="history_middle: Median has no function"):
+        total_rows("visitor_id", facts, (Feature("middle", "visitor", new, "", ""),), POLICIES.bucket)
 
 
-@pytest.mark.parametrize("features", [VISITOR, UNUSUAL], ids=["catalogue", "unusual"])
-def test_a_feature_adds_no_shuffle(spark: SparkSession, tmp_path: Path, features: Sequence[Feature]) -> None:
+@pytest.mark.parametrize(("entity", "moves"), [("visitor", 1), ("item", 2)])
+def test_whatever_the_catalogue_has_facts_move_once_by_visitor_and_once_by_item(
+    spark: SparkSession, tmp_path: Path, entity: Entity, moves: int
+) -> None:
     lake_of(tmp_path / "lake", generated_log(7))
-    facts = read_log(spark, tmp_path / "lake", 2, CUTOFF_MS)
-    frame = total_rows("visitor_id", facts, features, POLICIES.bucket, span_ms=CUTOFF_MS - FIRST_BUCKET_MS)
+    facts = admitted(read_log(spark, tmp_path / "lake", 2, CUTOFF_MS), POLICIES)
+    frame = view_rows(entity, facts, POLICIES.bucket, cutoff_ms=CUTOFF_MS)
     execution: Any = frame._jdf
     plan = execution.queryExecution().executedPlan().toString()
-    assert plan.count("REPARTITION_BY_COL") >= 4  # the plan that is looked at is the physical one, and asks for these
-    assert "ENSURE_REQUIREMENTS" not in plan  # one that a join or an aggregation would need
-    assert "BroadcastExchange" not in plan
+    assert plan.count("Exchange") == plan.count("Exchange hashpartitioning(") == moves
 
 
 def as_delivered(log: list[LogRecord]) -> list[LogRecord]:
@@ -216,13 +211,6 @@ def test_the_same_records_are_admitted_as_by_the_reference(
     expected = [(one.stamp.partition, one.stamp.offset) for one in reference.admitted(before(log, CUTOFF_MS), policies)]
     assert sorted((row["partition"], row["offset"]) for row in rows_of(found, tmp_path)) == expected
     assert len(expected) < len(before(log, CUTOFF_MS))
-
-
-def test_a_sum_beyond_64_bits_saturates_as_in_python(spark: SparkSession, tmp_path: Path) -> None:
-    values = ", ".join([f"('up', {2**62})"] * 3 + [f"('down', {-(2**62)})"] * 3 + ["('fits', 5)"])
-    amounts = spark.sql(f"SELECT * FROM VALUES {values} AS amounts(visitor_id, n)")
-    summed = rows_of(amounts.groupBy("visitor_id").agg(saturating_sum(F.col("n")).alias("total")), tmp_path)
-    assert {row["visitor_id"]: row["total"] for row in summed} == {"up": INT64_MAX, "down": -INT64_MAX, "fits": 5}
 
 
 def test_a_duplicate_is_remembered_too(spark: SparkSession, tmp_path: Path) -> None:
