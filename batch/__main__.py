@@ -54,7 +54,8 @@ def archive(settings: Settings, options: argparse.Namespace) -> int:
     if options.once:
         done = archive_to_end(settings)
     else:
-        metrics.export("archiver", settings.metrics.archiver_port)
+        metrics.watch_disk(settings.state_dir)
+        metrics.export("archiver", settings.metrics.archiver_port, settings.metrics.host)
         gc.freeze()  # what is here now stays: walking through it again and again costs a quarter of the time
         done = archive_until(_stop_on_signal(), settings, heartbeat_path(settings.run_dir, "archiver"))
     _tell({table: dataclasses.asdict(archived) for table, archived in done.items()})
@@ -87,7 +88,7 @@ def schedule(settings: Settings, _: argparse.Namespace) -> int:
     """Start the daily run at its time of day, for ever."""
     from batch.schedule import run_schedule
 
-    metrics.export("daily", settings.metrics.daily_port)
+    metrics.export("daily", settings.metrics.daily_port, settings.metrics.host)
     run_schedule(settings, _stop_on_signal(), heartbeat_path(settings.run_dir, "schedule"))
     return 0
 
@@ -104,7 +105,7 @@ def parity(settings: Settings, options: argparse.Namespace) -> int:
         return compare(settings, sample=sample, is_at_rest=options.at_rest, settle_limit_s=options.settle)
 
     if options.every is not None:
-        metrics.export("parity", settings.metrics.parity_port)
+        metrics.export("parity", settings.metrics.parity_port, settings.metrics.host)
         gauge_forever(compare_once, options.every, heartbeat_path(settings.run_dir, "parity"))
     found = compare_once()
     _tell(dataclasses.asdict(found))

@@ -12,10 +12,12 @@ from infra.metrics import (
     DAILY_LAST_FAILURE,
     DAILY_LAST_SUCCESS,
     DAILY_PUBLISHED_ROWS,
+    DAILY_QUALITY,
     DAILY_QUARANTINED_ROWS,
     DAILY_READ_ROWS,
     DAILY_STEP_SECONDS,
     DAILY_STEPS,
+    MEASURES,
 )
 
 
@@ -40,3 +42,6 @@ def _show(record: Record) -> None:
         DAILY_QUARANTINED_ROWS.labels(table).set(quarantined.get(f"{table}_quarantined", 0))
     for view in BATCH_VIEWS:
         DAILY_PUBLISHED_ROWS.labels(view).set(record.steps["publish"].found.get(view, 0))
+    judged = record.steps["evaluate"].found if "evaluate" in record.steps else {}
+    for measure in MEASURES:
+        DAILY_QUALITY.labels(measure).set(judged.get(f"line_up_{measure}", 0))

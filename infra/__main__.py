@@ -18,6 +18,7 @@ from infra.settings import Settings, load_settings
 ELSEWHERE: Final = {
     "demo": ("infra.demo.run", "demo", "the whole platform on real data, with a page to click on"),
     "smoke": ("infra.demo.run", "smoke", "the same without a person, in a bounded time; prints one JSON line last"),
+    "boards": ("infra.monitoring.grafana_json", "main", "write Grafana's boards from infra/monitoring/boards.py"),
     "check-compose": ("infra.compose", "main", "compare docker-compose.yml with the settings"),
 }
 """Commands of modules that are slow to import: they get the rest of the command line."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Final, Literal, Protocol, TypeVar
 
 import prometheus_client
@@ -51,6 +53,7 @@ DAILY_STEPS: Final = (
 )  # fmt: skip
 RUN_OUTCOMES: Final = ("finished", "failed")
 WRITE_OUTCOMES: Final = ("written", "outdated", "removed")
+MEASURES: Final = ("hr20", "mrr20")
 
 
 class Labelled(Protocol):
@@ -149,6 +152,8 @@ ARCHIVER_DEAD_LETTERS: Final = _with_all(
     ARCHIVED,
     Reason,
 )
+ARCHIVER_DISK: Final = Gauge("firth_archiver_disk_bytes", "Size of the disk that holds the lake.")
+ARCHIVER_DISK_FREE: Final = Gauge("firth_archiver_disk_free_bytes", "What is free of it.")
 
 # --- batch: the daily runs, as their records tell; the schedule shows them ---
 DAILY_RUNS: Final = _with_all(
@@ -172,6 +177,10 @@ DAILY_QUARANTINED_ROWS: Final = _with_all(
 )
 DAILY_PUBLISHED_ROWS: Final = _with_all(
     Gauge("firth_daily_published_rows", "Rows of a batch view that the newest run published.", ["view"]), BATCH_VIEWS
+)
+DAILY_QUALITY: Final = _with_all(
+    Gauge("firth_daily_quality_ratio", "HR@20 and MRR@20 of the newest published line-up; 0: not judged.", ["measure"]),
+    MEASURES,
 )
 
 # --- parity: stored features against a recomputation from the log ---
@@ -211,18 +220,25 @@ def registry_of(layer: Layer) -> CollectorRegistry:
     return registry
 
 
-def export(layer: Layer, port: int) -> None:
-    """Serve this process's metrics on the loopback interface; 0: do not.
+def export(layer: Layer, port: int, host: str = LOOPBACK) -> None:
+    """Serve this process's metrics; 0: do not.
 
     A port that is in use costs the metrics and not the work, so it is a line in the log.
     """
     if port == 0:
         return
     try:
-        prometheus_client.start_http_server(port, addr=LOOPBACK, registry=registry_of(layer))
+        prometheus_client.start_http_server(port, addr=host, registry=registry_of(layer))
     except OSError as error:
         remedy = f"set FIRTH_METRICS__{layer.upper()}_PORT to a free port"
         log.error("metrics.hidden", extra={"port": port, "problem": str(error), "remedy": remedy})
+
+
+def watch_disk(folder: Path) -> None:
+    """Have the gauges of the disk look at the one that holds `folder`, at every scrape."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ARCHIVER_DISK.set_function(lambda: shutil.disk_usage(folder).total)
+    ARCHIVER_DISK_FREE.set_function(lambda: shutil.disk_usage(folder).free)
 
 
 def names() -> Sequence[str]:

@@ -145,12 +145,18 @@ class ScheduleSettings(Piece):
 
 
 class MetricsSettings(Piece):
-    """Where the processes without HTTP show their metrics, on the loopback interface; 0: nowhere."""
+    """Where the processes without HTTP show their metrics; 0: nowhere.
 
+    Flink's own are off unless asked for, because its reporter listens on every interface whatever `host` says. With
+    `FIRTH_FLINK__TASKMANAGERS` each process takes a port of its own from `flink_port` on.
+    """
+
+    host: str = "127.0.0.1"
     writer_port: int = Field(default=19_101, ge=0, le=65_535)
     archiver_port: int = Field(default=19_102, ge=0, le=65_535)
     parity_port: int = Field(default=19_103, ge=0, le=65_535)
     daily_port: int = Field(default=19_104, ge=0, le=65_535)
+    flink_port: int = Field(default=0, ge=0, le=65_519)
 
 
 class ParitySettings(Piece):

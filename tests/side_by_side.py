@@ -55,7 +55,7 @@ class Group:
 GROUPS: Final = (
     Group("speed-environment", "unit", ("tests/unit/speed/job/*",), python=SPEED),
     Group("unit-batch", "unit", ("tests/unit/batch/*",)),
-    Group("unit", "unit"),
+    Group("unit", "unit", before=("infra/monitoring/promtool.sh",)),
     Group("chaos", "e2e", ("tests/chaos/*",)),
     Group("stream", "integration", ("*/test_speed_[!c]*", "*/test_speed_cluster*", "*/test_processes_*")),
     Group("e2e", "e2e", before=("infra/browser.sh",)),

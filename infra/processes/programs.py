@@ -105,6 +105,7 @@ def speed_job(settings: Settings, jars: Sequence[Path] | None = None) -> dict[st
         "savepoint_dir": str(settings.flink_dir.absolute() / "savepoints"),
         "artifacts_dir": str(settings.artifacts_dir.absolute()),
         "rest_port": settings.flink.rest_port,
+        "metrics_port": settings.metrics.flink_port,
         "state_backend": settings.flink.state_backend,
         "taskmanagers": settings.flink.taskmanagers,
         "parallelism": settings.flink.parallelism,

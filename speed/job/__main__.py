@@ -22,7 +22,7 @@ from speed.job.checkpoints import StateFolders, is_readable
 from speed.job.cluster import Cluster, cluster_of
 from speed.job.flink_options import LOOPBACK, cluster_options, job_options
 from speed.job.forgetting import forget_when_asked
-from speed.job.jvm import java_configuration, prepare_environment
+from speed.job.jvm import java_configuration, prepare_environment, reporters
 from speed.job.settings import JobSettings, read_settings
 from speed.job.start import decide
 from speed.job.working import working_folder
@@ -79,7 +79,7 @@ def submit(settings: JobSettings, options: dict[str, str], cluster: Cluster) -> 
     if settings.taskmanagers:
         cluster.lead(options)
     environment = new_environment(java_configuration(options | job_options(settings, start)), settings)
-    add_jars_to_context_class_loader([f"file://{jar}" for jar in settings.jars])
+    add_jars_to_context_class_loader([f"file://{jar}" for jar in (*settings.jars, *reporters())])
     topology.build(environment, settings, start)
     try:
         return environment.execute_async("firth-speed")

@@ -63,6 +63,8 @@ IN_PROCESSES: Final = {
     "taskmanager.memory.jvm-overhead.max": "192m",
 }
 
+REPORTER: Final = "metrics.reporter.prometheus"
+
 
 def slots_per_process(settings: JobSettings) -> int:
     """A slot for every subtask of each group, spread over the processes that there are."""
@@ -84,6 +86,11 @@ def cluster_options(settings: JobSettings, working: Path, rpc_port: int) -> dict
     }
     if settings.state_backend == "rocksdb":
         options |= ROCKSDB
+    if settings.metrics_port:
+        options |= {
+            f"{REPORTER}.factory.class": "org.apache.flink.metrics.prometheus.PrometheusReporterFactory",
+            f"{REPORTER}.port": f"{settings.metrics_port}-{settings.metrics_port + settings.taskmanagers}",
+        }
     if settings.taskmanagers:
         options |= IN_PROCESSES | {
             "jobmanager.rpc.port": str(rpc_port),

@@ -46,6 +46,11 @@ def prepare_environment(settings: JobSettings) -> None:
     )
 
 
+def reporters() -> list[Path]:
+    """The jars that show Flink's metrics. Inside one JVM it looks for no plugins, but takes what is on its path."""
+    return sorted((Path(sysconfig.get_path("purelib")) / "pyflink" / "plugins").glob("metrics-prometheus/*.jar"))
+
+
 def java_configuration(options: Mapping[str, str]) -> Any:
     """The options as an object of Flink's."""
     from pyflink.java_gateway import get_gateway

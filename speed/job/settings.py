@@ -46,7 +46,8 @@ class JobSettings:
     behind within `item_behind_period_ms`, if that is longer. 0: all leave.
 
     With `taskmanagers` 0 the job runs inside the JVM beside it; else in so many processes of its own, and `heap_mb` and
-    `managed_memory_mb` are of each. Managed memory is what RocksDB caches and collects writes in.
+    `managed_memory_mb` are of each. Managed memory is what RocksDB caches and collects writes in. Flink shows its
+    metrics from `metrics_port` on, a port a process, on every interface; 0: not at all.
     """
 
     bootstrap: str
@@ -59,6 +60,7 @@ class JobSettings:
     replay: LogRange | None = None
     idle_topic: str | None = None
     group_id: str = "firth-speed"
+    metrics_port: Annotated[int, Meta(ge=0, le=65_519)] = 0
     checkpoint_interval_ms: Annotated[int, Meta(ge=100)] = 5_000
     state_backend: StateBackend = "hashmap"
     taskmanagers: Annotated[int, Meta(ge=0, le=16)] = 0

@@ -31,7 +31,7 @@ def main() -> int:
     stopped = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    metrics.export("writer", settings.metrics.writer_port)
+    metrics.export("writer", settings.metrics.writer_port, settings.metrics.host)
     prefix = settings.kafka.topic_prefix
     finisher = Finisher(settings.feast.project, settings.policies)
     finish = {VISITOR_STATES.named(prefix).name: finisher.visitor, ITEM_STATES.named(prefix).name: finisher.item}

@@ -52,6 +52,7 @@ class Outcome:
     item_rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     letters: list[tuple[bytes, DeadLetter]] = field(default_factory=list)
     resumed: bool = False
+    metrics: str = ""
 
 
 def generated(generator: random.Random, count: int) -> Iterator[tuple[bytes | None, bytes | None]]:

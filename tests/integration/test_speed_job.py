@@ -6,12 +6,14 @@ One log is fed in parts around the kill, and all tests look at what came out of 
 from __future__ import annotations
 
 import random
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from infra.processes import programs
 from infra.processes.launch import Child, launch
+from infra.processes.ports import free_ports
 from infra.processes.topics import ensure_topics
 from infra.settings import KafkaSettings, Settings
 from schemas.errors import Reason
@@ -23,6 +25,7 @@ from tests.integration.speed_rows import (
     letters_are_right,
     visitor_rows_are_right,
 )
+from tests.monitored import FLINK_METRICS
 from tests.waiting import wait_until
 
 EVENTS = 4_000
@@ -32,7 +35,8 @@ EVENTS = 4_000
 def outcome(kafka: KafkaSettings, module_settings: Settings) -> Outcome:
     """Feed half of the log, kill the job behind a checkpoint, feed the rest, start it again and let it catch up."""
     flink = module_settings.flink.model_copy(update={"checkpoint_interval_ms": 500})
-    settings = module_settings.model_copy(update={"flink": flink, "policies": POLICIES})
+    metrics = module_settings.metrics.model_copy(update={"flink_port": next(free_ports(random.Random()))})
+    settings = module_settings.model_copy(update={"flink": flink, "metrics": metrics, "policies": POLICIES})
     ensure_topics(settings.kafka)
     generator = random.Random(7)
     feed(settings, generated(generator, EVENTS // 2))
@@ -49,6 +53,8 @@ def outcome(kafka: KafkaSettings, module_settings: Settings) -> Outcome:
     try:
         outcome = collect(settings)
         outcome.resumed = f'"resume_from": "{settings.state_dir}' in job.command.log_path.read_text()
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics.flink_port}/metrics") as answer:
+            outcome.metrics = answer.read().decode()
     finally:
         job.stop()
     return outcome
@@ -64,6 +70,11 @@ def checkpoints(settings: Settings) -> list[Path]:
 
 def test_the_second_start_resumed_from_a_checkpoint(outcome: Outcome) -> None:
     assert outcome.resumed
+
+
+def test_flink_shows_every_metric_that_boards_and_alerts_ask_for(outcome: Outcome) -> None:
+    shown = {line.split("{")[0] for line in outcome.metrics.splitlines() if not line.startswith("#")}
+    assert shown >= FLINK_METRICS
 
 
 def test_every_visitor_row_equals_the_reference_at_its_offsets(outcome: Outcome) -> None:

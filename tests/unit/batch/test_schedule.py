@@ -198,6 +198,7 @@ def test_the_records_are_shown_as_metrics(tmp_path: Path) -> None:
     done.steps = {
         "quarantine": StepDone({"interactions_quarantined": 2}, 0.5),
         "publish": StepDone({"item_profile": 7}, 1.5),
+        "evaluate": StepDone({"line_up_hr20": 0.31}, 2.0),
     }
     failed = Record(Pin(START_MS + DAY_MS, 0, 12, "f"), 1, ended_at_ms=START_MS + 9_000, failure="broken")
     show_records([done, failed])
@@ -207,3 +208,4 @@ def test_the_records_are_shown_as_metrics(tmp_path: Path) -> None:
     assert shown.get_sample_value("firth_daily_quarantined_rows", {"table": "interactions"}) == 2
     assert shown.get_sample_value("firth_daily_published_rows", {"view": "item_profile"}) == 7
     assert shown.get_sample_value("firth_daily_step_seconds", {"step": "publish"}) == 1.5
+    assert shown.get_sample_value("firth_daily_quality_ratio", {"measure": "hr20"}) == 0.31

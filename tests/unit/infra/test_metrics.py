@@ -8,6 +8,7 @@ import sys
 import threading
 import urllib.request
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ from infra.processes.ports import free_ports
 from infra.settings import PROJECT_ROOT
 
 LAYERS = "serving|writer|archiver|daily|parity"
-UNITS = "seconds|bytes|records|rows|fields|requests|slates|items|events|impressions|swaps|rebuilds|letters|runs"
+UNITS = "seconds|bytes|records|rows|fields|requests|slates|items|events|impressions|swaps|rebuilds|letters|runs|ratio"
 NAME = re.compile(f"firth_({LAYERS})_([a-z_]+_)?({UNITS})(_total)?")
 
 
@@ -43,6 +44,15 @@ def test_the_exporter_shows_one_layer_on_loopback() -> None:
     assert "firth_writer_lag_records 0.0" in shown
     assert "process_cpu_seconds_total" in shown
     assert {line.split("_")[1] for line in shown.splitlines() if line.startswith("firth_")} == {"writer"}
+
+
+def test_the_archiver_shows_how_full_the_disk_of_the_lake_is(tmp_path: Path) -> None:
+    metrics.watch_disk(tmp_path / "lake")
+    shown = metrics.registry_of("archiver")
+    free, size = (shown.get_sample_value(f"firth_archiver_disk_{name}bytes") for name in ("free_", ""))
+    assert free is not None
+    assert size is not None
+    assert 0 < free < size
 
 
 def test_a_taken_port_costs_the_metrics_and_not_the_work(caplog: pytest.LogCaptureFixture) -> None:
