@@ -16,8 +16,8 @@ class AccessSettings(BaseModel):
     """Keys, limits and origins.
 
     Where `require_keys` says nothing, keys are asked for as soon as other machines can reach the server. The page gets
-    the key in `page_key_file`, on this machine only. A key may send `burst` requests at once and `requests_per_s`
-    after them, to each worker process, unless it was created with a rate of its own.
+    the key in `page_key_file`, on this machine only. A key may send `requests_per_s`, or the rate that it was
+    created with, to each worker process, and those of `burst_s` seconds at once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,7 +27,7 @@ class AccessSettings(BaseModel):
     page_key_file: Path | None = None
     allowed_origins: tuple[Origin, ...] = ()
     requests_per_s: float = Field(default=1_000.0, gt=0)
-    burst: int = Field(default=2_000, ge=1)
+    burst_s: float = Field(default=2.0, gt=0)
     request_timeout_ms: int = Field(default=15_000, ge=100)
 
     def asks_for_keys(self, host: str) -> bool:

@@ -158,7 +158,7 @@ class Server:
             page_key=(lambda: text_of(key_file)) if key_file and serving.host in LOOPBACKS else None,
             allowed_origins=frozenset(origin.encode() for origin in access.allowed_origins),
             requests_per_s=access.requests_per_s,
-            buckets=TokenBuckets(access.burst),
+            buckets=TokenBuckets(access.burst_s),
             timeout_s=max(access.request_timeout_ms, serving.publish_deadline_ms + PUBLISH_MARGIN_MS) / 1000,
         )
 

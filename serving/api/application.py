@@ -58,6 +58,7 @@ def build(services: Services, lifespan: Lifespan | None = None) -> FastAPI:
         key = services.access.page_key() if services.access.page_key else None
         if key and request.url.hostname in LOOPBACKS:  # by another name a foreign site may have led here
             response.set_cookie(COOKIE, key, path="/v1", httponly=True, samesite="strict")
+            response.headers["Cache-Control"] = "no-store"
         return response
 
     app.add_middleware(Guard, access=services.access)

@@ -56,7 +56,7 @@ class Access:
     page_key: Callable[[], str | None] | None = None
     allowed_origins: frozenset[bytes] = frozenset()
     requests_per_s: float = 1_000.0
-    buckets: TokenBuckets = field(default_factory=lambda: TokenBuckets(2_000))
+    buckets: TokenBuckets = field(default_factory=lambda: TokenBuckets(2.0))
     timeout_s: float = 15.0
 
 
@@ -163,7 +163,7 @@ class Guard:
             raise _counted("forbidden", Forbidden(needed, key.key_id))
         per_s = key.requests_per_s or access.requests_per_s
         taken = access.buckets.take(key.key_id, per_s)
-        extra += _limits(taken, access.buckets.burst, per_s)
+        extra += _limits(taken, per_s)
         if taken.wait_s:
             raise _counted("limited", LimitExceeded(taken.wait_s))
 
@@ -194,11 +194,11 @@ def _counted(reason: str, refusal: PlatformError) -> PlatformError:
     return refusal
 
 
-def _limits(taken: Taken, burst: int, per_s: float) -> Headers:
+def _limits(taken: Taken, per_s: float) -> Headers:
     """`RateLimit` fields: what a key may send at once, what is left of it, and the seconds until all of it is there."""
-    full_s = ceil((burst - taken.left) / per_s)
+    full_s = ceil((taken.burst - taken.left) / per_s)
     return [
-        (b"ratelimit-policy", b'"key";q=%d;w=%d' % (burst, ceil(burst / per_s))),
+        (b"ratelimit-policy", b'"key";q=%d;w=%d' % (taken.burst, ceil(taken.burst / per_s))),
         (b"ratelimit", b'"key";r=%d;t=%d' % (taken.left, full_s)),
     ]
 

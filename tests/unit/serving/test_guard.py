@@ -113,7 +113,7 @@ async def test_the_document_tells_the_scope_of_each_route(world: World) -> None:
 
 async def test_a_key_that_asks_too_often_is_told_when_to_come_back(world: World) -> None:
     clock = [0.0]
-    buckets = TokenBuckets(2, lambda: clock[0])
+    buckets = TokenBuckets(4, lambda: clock[0])
     async with guarded(world, require_keys=True, requests_per_s=0.5, buckets=buckets) as http:
 
         async def ask(scope: Scope = Scope.CONSUME) -> httpx.Response:
