@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from batch.features.arrays import Flags, Ints, Words, column_of, ints_of
+from batch.features.arrays import Flags, Ints, Words, column_of, ints_of, starts_of
 from domain.policies import BucketPolicy
 
 
@@ -66,6 +66,7 @@ class FactArrays:
         row = np.empty(len(self), np.int64)
         row[self._order] = np.arange(len(self))
         lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
-        codes = np.unique(np.repeat(row, lengths) * len(words.distinct) + words.places)
+        codes = np.sort(np.repeat(row, lengths) * len(words.distinct) + words.places)
+        codes = codes[starts_of(codes)]  # `np.unique` hashes, which took four fifths of all that categories cost
         rows, places = np.divmod(codes, max(len(words.distinct), 1))
         return rows, Words(places, words.distinct)
