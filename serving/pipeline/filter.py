@@ -15,6 +15,7 @@ LOOKED_AT_MAX: Final = 5_000
 """Popular items that are looked at when a filter leaves too few candidates: a few milliseconds at most."""
 
 PIECE: Final = 200
+BY_THE_CATALOGUE: Final = frozenset({Removal.DELETED, Removal.HIDDEN, Removal.OUT_OF_STOCK, Removal.AGE})
 
 
 class Filter:
@@ -41,7 +42,7 @@ class Filter:
         filtered = _without_rested(query, remove_unwanted(query, candidates, self._shelf), self._rested_for(query))
         kept = {candidate.item_id for candidate in filtered.kept}
         missing = query.count - len(kept)
-        if missing <= 0 or not _is_narrowed(query) or Source.POPULAR not in query.sources:
+        if missing <= 0 or not _is_narrowed(query, filtered) or Source.POPULAR not in query.sources:
             return filtered
         return replace(filtered, kept=(*filtered.kept, *self._further(query, kept, candidates)))
 
@@ -75,5 +76,8 @@ def _without_rested(query: Query, filtered: Filtered, rested: Collection[str]) -
     return Filtered(awake, (*filtered.removed, *resting))
 
 
-def _is_narrowed(query: Query) -> bool:
-    return query.filter is not None or query.rules.narrows or bool(query.shown_before)
+def _is_narrowed(query: Query, filtered: Filtered) -> bool:
+    """Whether it is no wonder that few are left: the sources know nothing of what was asked for or may be shown."""
+    if query.filter is not None or query.rules.narrows or query.shown_before:
+        return True
+    return any(each.why in BY_THE_CATALOGUE for each in filtered.removed)

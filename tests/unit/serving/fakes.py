@@ -19,7 +19,6 @@ from serving.adapters.catalogue_desk import CatalogueDesk
 from serving.adapters.gateway import Gateway
 from serving.adapters.publisher import Confirmed, Outcome, Record
 from serving.adapters.rule_book import FollowedRules, RuleDesk
-from serving.adapters.spool import Spooled
 from serving.api.contract import Readiness
 from serving.api.guard import Access
 from serving.api.services import Services
@@ -137,11 +136,11 @@ class FakeTrends:
 class FakePublisher:
     """Acknowledges every record with its answer; raises while it is `full`."""
 
-    answer: Outcome | Spooled = field(default_factory=lambda: Confirmed(START_MS))
+    answer: Outcome = field(default_factory=lambda: Confirmed(START_MS))
     full: bool = False
     records: list[Record] = field(default_factory=list)
 
-    async def publish(self, records: Sequence[Record]) -> list[Outcome | Spooled]:
+    async def publish(self, records: Sequence[Record]) -> list[Outcome]:
         if self.full:
             raise AWAY
         self.records += records

@@ -205,3 +205,12 @@ async def test_a_list_for_everybody_has_one_of_variants_too(http: httpx.AsyncCli
     for path in ("/v1/similar/alien", "/v1/trending"):
         items = {item["item_id"] for item in (await http.get(path)).json()["items"]}
         assert len(items & {"aliens", "dune", "titanic"}) == 1, path
+
+
+async def test_when_most_is_out_of_stock_the_rest_fills_the_slate(http: httpx.AsyncClient, world: World) -> None:
+    assert world.model is not None
+    world.model.best = [f"hit{place:03d}" for place in range(400)]
+    gone = {item: msgspec.json.encode(line(item, in_stock=False)) for item in world.model.best[:390]}
+    world.catalogue.take(gone)
+    answer = (await http.post("/v1/recommendations", json={"visitor_id": "bob", "count": 5})).json()
+    assert [item["item_id"] for item in answer["items"]] == ["heat", "hit390", "hit391", "hit392", "hit393"]

@@ -39,7 +39,8 @@ async def test_a_stream_that_is_away_is_told_and_nothing_is_lost(
     assert (answer["accepted"], answer["is_effective"]) == (1, False)
     world.publisher.answer = Unconfirmed("late")
     assert (await http.post("/v1/onboarding", json={"visitor_id": "bob", "items": ["dune"]})).status_code == 503
-    world.publisher.answer = Spooled()
+    on_disk: Any = Spooled()
+    world.publisher.answer = on_disk
     spooled = await http.post("/v1/onboarding", json={"visitor_id": "bob", "items": ["dune"]})
     assert (spooled.status_code, spooled.json()["is_effective"]) == (202, False)
 
