@@ -101,16 +101,17 @@ class Covisitation:
         items = np.empty(size, np.int32)
         scores = np.empty(size, np.float64)
         query = np.array(session.items[-self.policy.query_items_max :], np.int32)
-        count = kernel.rank_items(query, self.position_weights, self.rows, self.blend, self.scratch(), items, scores)
+        count = kernel.rank_items(query, self.pairs(), items, scores)
         return Ranking(items[:count], scores[:count].astype(np.float32))
 
-    def scratch(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]:
-        """The working memory of the calling thread: sums by item, all zero, and a list of items."""
-        scratch: tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]] | None
-        scratch = getattr(self._of_thread, "scratch", None)
-        if scratch is None:
-            scratch = self._of_thread.scratch = (np.zeros(self.items_count), np.empty(self.items_count, np.int32))
-        return scratch
+    def pairs(self) -> kernel.Pairs:
+        """What the kernels read, with the working memory of the calling thread."""
+        pairs: kernel.Pairs | None = getattr(self._of_thread, "pairs", None)
+        if pairs is None:
+            memory = (np.zeros(self.items_count), np.empty(self.items_count, np.int32))
+            pairs = kernel.Pairs(self.position_weights, *self.rows, *self.blend, *memory)
+            self._of_thread.pairs = pairs
+        return pairs
 
     def save(self, folder: Path) -> None:
         """See `Recommender.save`."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from domain.recommenders.session_knn_kernel import Ids, Offsets, compiled, offer, sort_best_first
+from domain.recommenders.compiled import Floats, Ids, Offsets, compiled
+from domain.recommenders.heap import offer, sort_best_first
 
 
 @compiled
@@ -34,59 +34,86 @@ def left_aligned(lists: Ids, kept: int) -> Ids:
 
 
 @compiled
+def mark(candidates: Ids, slot: Ids) -> None:
+    """Note in `slot` [items], which is all -1, where each candidate stands; an entry of -1 stands nowhere."""
+    for at in range(len(candidates)):
+        if candidates[at] >= 0:
+            slot[candidates[at]] = at
+
+
+@compiled
+def unmark(candidates: Ids, slot: Ids) -> None:
+    """Undo `mark`."""
+    for at in range(len(candidates)):
+        if candidates[at] >= 0:
+            slot[candidates[at]] = -1
+
+
+@compiled
 def own_items(offsets: Offsets, items: Ids, items_count: int, newest: int, frequent: int) -> Ids:
     """Of each query its `newest` distinct items, newest first, and its `frequent` ones that occur more than once."""
-    lists = np.full((len(offsets) - 1, newest + frequent), -1, np.int32)
+    lists = np.empty((len(offsets) - 1, newest + frequent), np.int32)
     counts = np.zeros(items_count, np.int32)
-    scores = np.empty(frequent)
     for number in range(len(offsets) - 1):
-        size = 0
-        for place in range(offsets[number + 1] - 1, offsets[number] - 1, -1):
-            if counts[items[place]] == 0 and size < newest:
-                lists[number, size] = items[place]
-                size += 1
-            counts[items[place]] += 1
-        size = 0
-        best = lists[number, newest:]
-        for place in range(offsets[number], offsets[number + 1]):
-            item = items[place]
-            if counts[item] > 1:
-                size = offer(scores, best, size, float(counts[item]), item)
-            counts[item] = 0
-        sort_best_first(scores, best, size)
+        list_own(items[offsets[number] : offsets[number + 1]], counts, newest, lists[number])
     return lists
 
 
 @compiled
-def place_candidates(
-    offsets: Offsets, items: Ids, candidates: Ids, items_count: int, absent: float
-) -> npt.NDArray[np.float32]:
-    """Where and how often each query holds its candidates: [queries, candidates, 3].
+def list_own(query: Ids, counts: Ids, newest: int, own: Ids) -> None:
+    """`own_items` of one query; `counts` [items] is all 0, before and after."""
+    own[:] = -1
+    scores = np.empty(len(own) - newest)
+    size = 0
+    for place in range(len(query) - 1, -1, -1):
+        if counts[query[place]] == 0 and size < newest:
+            own[size] = query[place]
+            size += 1
+        counts[query[place]] += 1
+    size = 0
+    for item in query:
+        if counts[item] > 1:
+            size = offer(scores, own[newest:], size, float(counts[item]), item)
+        counts[item] = 0
+    sort_best_first(scores, own[newest:], size)
 
-    The position of the newest occurrence from the end (`absent` without one), the count, and the position of the one
-    before the newest.
-    """
-    found = np.zeros((*candidates.shape, 3), np.float32)
+
+@compiled
+def place_candidates(offsets: Offsets, items: Ids, candidates: Ids, items_count: int, absent: float) -> Floats:
+    """Where and how often each query holds its candidates: [queries, candidates, 3]; see `place_query`."""
+    found = np.empty((*candidates.shape, 3), np.float32)
     slot = np.full(items_count, -1, np.int32)
     for number in range(len(offsets) - 1):
-        for at in range(candidates.shape[1]):
-            found[number, at, 0] = absent
-            found[number, at, 2] = absent
-            if candidates[number, at] >= 0:
-                slot[candidates[number, at]] = at
-        for position in range(offsets[number + 1] - offsets[number]):
-            at = slot[items[offsets[number + 1] - 1 - position]]
-            if at < 0:
-                continue
-            if found[number, at, 1] == 0:
-                found[number, at, 0] = position
-            elif found[number, at, 1] == 1:
-                found[number, at, 2] = position
-            found[number, at, 1] += 1
-        for at in range(candidates.shape[1]):
-            if candidates[number, at] >= 0:
-                slot[candidates[number, at]] = -1
+        mark(candidates[number], slot)
+        place_query(items[offsets[number] : offsets[number + 1]], -2, slot, absent, found[number])
+        unmark(candidates[number], slot)
     return found
+
+
+@compiled
+def place_query(query: Ids, without: int, slot: Ids, absent: float, found: Floats) -> None:
+    """Fill the first three columns of `found` [n, columns] for the candidates marked in the slots.
+
+    The position of the newest occurrence from the end (`absent` without one), the count, and the position of the one
+    before the newest; in the query without one item (-2: with all).
+    """
+    for at in range(len(found)):
+        found[at, 0] = absent
+        found[at, 1] = 0
+        found[at, 2] = absent
+    position = 0
+    for from_end in range(len(query)):
+        item = query[len(query) - 1 - from_end]
+        if item == without:
+            continue
+        at = slot[item]
+        if at >= 0:
+            if found[at, 1] == 0:
+                found[at, 0] = position
+            elif found[at, 1] == 1:
+                found[at, 2] = position
+            found[at, 1] += 1
+        position += 1
 
 
 @compiled
@@ -105,33 +132,58 @@ def unite(
     struck; so does each row of `everywhere`, which is the same for all queries.
     """
     offsets, items, current = queries
-    rows, kept_of_row = everywhere
-    width = rows.shape[0] * kept_of_row
-    for block in range(len(blocks)):
-        width += blocks[block, 2]
-    united = np.full((len(current), max(width, 1)), -1, np.int32)
-    slot = np.full(items_count, -1, np.int64)  # twice the number of the query: struck; one more: taken
+    united = np.full((len(current), max(union_size(blocks, everywhere), 1)), -1, np.int32)
+    taken = np.full(items_count, -1, np.int64)
     widest = 1
     for number in range(len(current)):
-        struck = 2 * number
-        if barred[1]:
-            for place in range(offsets[number], offsets[number + 1]):
-                slot[items[place]] = struck
-        if (barred[0] or barred[1]) and current[number] >= 0:
-            slot[current[number]] = struck
-        size = 0
-        for block in range(len(blocks)):
-            some = lists[number, blocks[block, 0] : blocks[block, 1]]
-            size = _take(some, blocks[block, 2], struck, slot, united[number], size)
-        for row in range(rows.shape[0]):
-            size = _take(rows[row], kept_of_row, struck, slot, united[number], size)
-        united[number, :size] = np.sort(united[number, :size])
+        query = (items[offsets[number] : offsets[number + 1]], current[number], 2 * number)
+        size = unite_query(query, barred, lists[number], blocks, everywhere, taken, united[number])
         widest = max(widest, size)
     return united[:, :widest].copy()
 
 
 @compiled
-def _take(items: Ids, kept_max: int, struck: int, slot: npt.NDArray[np.int64], taken: Ids, size: int) -> int:
+def union_size(blocks: Offsets, everywhere: tuple[Ids, int]) -> int:
+    """How many candidates there are at most."""
+    width: int = everywhere[0].shape[0] * everywhere[1]
+    for block in range(len(blocks)):
+        width += blocks[block, 2]
+    return width
+
+
+@compiled
+def unite_query(
+    query: tuple[Ids, int, int],
+    barred: tuple[bool, bool],
+    lists: Ids,
+    blocks: Offsets,
+    everywhere: tuple[Ids, int],
+    taken: Offsets,
+    united: Ids,
+) -> int:
+    """`unite` of one query: its items, the current item and a number that no query before had, two apart.
+
+    In `taken` [items] that number says that an item is struck, the next one that it is taken.
+    """
+    items, current, struck = query
+    rows, kept_of_row = everywhere
+    if barred[1]:
+        for item in items:
+            taken[item] = struck
+    if (barred[0] or barred[1]) and current >= 0:
+        taken[current] = struck
+    size = 0
+    for block in range(len(blocks)):
+        some = lists[blocks[block, 0] : blocks[block, 1]]
+        size = _take(some, blocks[block, 2], struck, taken, united, size)
+    for row in range(rows.shape[0]):
+        size = _take(rows[row], kept_of_row, struck, taken, united, size)
+    united[:size] = np.sort(united[:size])
+    return size
+
+
+@compiled
+def _take(items: Ids, kept_max: int, struck: int, slot: Offsets, taken: Ids, size: int) -> int:
     kept = 0
     for item in items:
         if kept == kept_max:
@@ -147,34 +199,44 @@ def _take(items: Ids, kept_max: int, struck: int, slot: npt.NDArray[np.int64], t
 
 
 @compiled
-def write_shares(values: npt.NDArray[np.float32], rows: npt.NDArray[np.float32], first: int) -> None:
-    """Write each reading of `values` [queries, n, readings] into `rows` [queries, n, columns], from a column on.
+def write_shares(values: Floats, rows: Floats, first: int) -> None:
+    """Write each reading of `values` [n, readings] into `rows` [n, columns], from a column on.
 
-    As two columns: its share of the sum over the query's candidates, and of their highest; 0 where all are 0.
+    As two columns: its share of the sum over the candidates, and of their highest; 0 where all are 0.
     """
-    for number in range(values.shape[0]):
-        for reading in range(values.shape[2]):
-            mass = 0.0
-            highest = 1e-12
-            for at in range(values.shape[1]):
-                mass += values[number, at, reading]
-                highest = max(highest, values[number, at, reading])
-            mass = max(mass, 1e-12)
-            for at in range(values.shape[1]):
-                rows[number, at, first + 2 * reading] = values[number, at, reading] / mass
-                rows[number, at, first + 2 * reading + 1] = values[number, at, reading] / highest
+    for reading in range(values.shape[1]):
+        mass = 0.0
+        highest = 1e-12
+        for at in range(values.shape[0]):
+            mass += values[at, reading]
+            highest = max(highest, values[at, reading])
+        mass = max(mass, 1e-12)
+        for at in range(values.shape[0]):
+            rows[at, first + 2 * reading] = values[at, reading] / mass
+            rows[at, first + 2 * reading + 1] = values[at, reading] / highest
 
 
 @compiled
-def write_ranks(candidates: Ids, rows: npt.NDArray[np.float32], score: int, rank: int) -> None:
-    """Write into the column `rank` of `rows` the place of each candidate by the column `score`, 0 for the highest.
+def write_ranks(candidates: Ids, rows: Floats, score: int, rank: int) -> None:
+    """Write into the column `rank` of `rows` [queries, n, columns] the place of each candidate by the column `score`.
 
-    Of equal scores the earlier candidate is first; entries of -1 come last.
+    0 is the highest; of equal scores the earlier candidate is first; entries of -1 come last.
     """
     for number in range(len(candidates)):
-        falling = np.empty(candidates.shape[1])
-        for at in range(candidates.shape[1]):
-            falling[at] = -rows[number, at, score] if candidates[number, at] >= 0 else np.inf
-        order = np.argsort(falling, kind="mergesort")
-        for place in range(len(order)):
-            rows[number, order[place], rank] = place
+        write_ranks_of(candidates[number], rows[number], score, rank)
+
+
+@compiled
+def write_ranks_of(candidates: Ids, rows: Floats, score: int, rank: int) -> None:
+    """`write_ranks` of one query. For so few candidates to count the higher ones is quicker than to sort."""
+    count = len(candidates)
+    scores = np.empty(count, np.float32)
+    for at in range(count):
+        scores[at] = rows[at, score] if candidates[at] >= 0 else -np.inf
+    for at in range(count):
+        ahead = 0
+        for other in range(at):
+            ahead += scores[other] >= scores[at]
+        for other in range(at + 1, count):
+            ahead += scores[other] > scores[at]
+        rows[at, rank] = ahead

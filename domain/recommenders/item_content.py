@@ -8,7 +8,7 @@ from typing import Final, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from domain.recommenders.session_knn_kernel import compiled
+from domain.recommenders.compiled import compiled
 from domain.recommenders.stored import Arrays, read_arrays, write_arrays
 
 FORMAT: Final = 1

@@ -72,7 +72,8 @@ class SessionKnn:
     """A `Recommender` over one `SessionIndex`. Thread-safe: each thread has its own working memory.
 
     Work per call is at most `query_items_max * sessions_per_item_max` postings plus
-    `neighbours_max * session_items_max` votes, however long the log; memory per thread 24 bytes a session, 16 an item.
+    `neighbours_max * session_items_max` votes, however long the log; memory per thread is 4 bytes a session,
+    44 for each that one query can find, and 16 an item.
     """
 
     def __init__(self, index: SessionIndex, policy: SessionKnnPolicy) -> None:
@@ -182,14 +183,23 @@ class SessionKnn:
 
     def _new_scratch(self) -> kernel.Scratch:
         policy, sessions, items = self.policy, self.index.sessions_count, self.index.items_count
-        postings_max = policy.query_items_max * _longest(self.index.item_offsets)
+        positions = kernel.POSITIONS_MAX
+        found = min(sessions, positions * _longest(self.index.item_offsets))
         return kernel.Scratch(
-            similarity=np.zeros(sessions),
-            last_match=np.full(sessions, kernel.UNSEEN, np.int32),
-            matches=np.zeros(sessions, np.uint64),
-            candidates=np.empty(min(sessions, postings_max), np.int32),
+            place=np.full(sessions, kernel.UNSEEN, np.int32),
+            found=np.empty(found, np.int32),
+            matches=np.empty(found, np.uint64),
+            first_match=np.empty(found, np.int32),
+            weighed=np.empty(found, np.int32),
+            counted=np.empty(found, np.uint64),
+            similarity=np.empty(found),
+            position=np.empty(found, np.int32),
+            neighbours=np.empty(policy.neighbours_max, np.int32),
             heap_scores=np.empty(policy.neighbours_max),
             heap_ids=np.empty(policy.neighbours_max, np.int32),
+            strengths=np.zeros(positions),
+            state=np.zeros(4, np.int64),
+            moved=np.zeros(positions, np.int32),
             item_scores=np.zeros(items),
             touched=np.empty(items, np.int32),
             slot=np.full(items, kernel.UNSEEN, np.int32),

@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from domain.recommenders.compiled import Floats
 from domain.recommenders.lineup.candidates import Lineup
 from domain.recommenders.lineup.linear import LinearFusion
 from domain.recommenders.lineup.queries import Ids, Offsets, Queries
-from domain.recommenders.lineup.sources import Features
 from domain.recommenders.lineup.striking import Struck, first_kept
 from domain.recommenders.lineup.workers import in_slices
 from domain.recommenders.mlp import Mlp
@@ -55,7 +55,7 @@ class Fusion:
         ranked = best_of(offsets, table.candidates[valid], self.scores(table.features[valid], table.names), k + 1)
         return first_kept(ranked, queries, self.struck, lineup.items_count, k)
 
-    def scores(self, rows: Features, names: tuple[str, ...]) -> Scores:
+    def scores(self, rows: Floats, names: tuple[str, ...]) -> Scores:
         """[rows] of features [rows, features]: comparable within one query."""
         if self.ensemble is not None:
             return np.concatenate(in_slices(self.ensemble.scores, rows))

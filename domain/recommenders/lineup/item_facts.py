@@ -9,8 +9,8 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
+from domain.recommenders.compiled import Floats
 from domain.recommenders.lineup.queries import Ids, Offsets
-from domain.recommenders.lineup.sources import Features
 from domain.recommenders.stored import read_arrays, write_arrays
 
 WINDOWS: Final = {"newest": 0.003, "newer": 0.01, "new": 0.05, "newish": 0.2}
@@ -26,11 +26,11 @@ FORMAT: Final = 1
 class ItemFacts:
     """Facts [items] by name, as of the end of one log."""
 
-    def __init__(self, facts: Mapping[str, Features]) -> None:
-        self.facts = {name: facts[name].astype(np.float32) for name in FACTS}
+    def __init__(self, facts: Mapping[str, Floats]) -> None:
+        self.facts = {name: np.asarray(facts[name], np.float32) for name in FACTS}
         self.items_count = len(self.facts["seen"])
         self.features = tuple(f"item_{name}" for name in FACTS)
-        self._by_item = np.stack([self.facts[name] for name in FACTS], axis=1)  # [items, facts]
+        self.by_item = np.stack([self.facts[name] for name in FACTS], axis=1)  # [items, facts]
         self.popular = np.stack([_best(self.facts[name])[:POPULAR_MAX] for name in ("newest", "new")])
         """[2, at most POPULAR_MAX], the most popular items by each of two windows, best first."""
 
@@ -56,10 +56,6 @@ class ItemFacts:
         """All items by their recent popularity, best first."""
         return _best(self.facts["new"])
 
-    def describe(self, candidates: Ids, rows: Features) -> None:
-        """Write the facts of `candidates` [queries, n] into `rows` [queries, n, facts]; of an entry of -1 anything."""
-        rows[:] = self._by_item[np.maximum(candidates, 0)]
-
     def save(self, folder: Path) -> None:
         """Write the facts into `folder`, which exists."""
         write_arrays(folder / FILE, KIND, FORMAT, self.facts)
@@ -70,5 +66,5 @@ class ItemFacts:
         return cls(read_arrays(folder / FILE, KIND, FORMAT, FACTS))
 
 
-def _best(values: Features) -> Ids:
+def _best(values: Floats) -> Ids:
     return np.argsort(-values, kind="stable").astype(np.int32)

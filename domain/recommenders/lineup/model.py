@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 
+from domain.recommenders.compiled import Floats, Ids
 from domain.recommenders.covisitation import Covisitation
+from domain.recommenders.fusion_neighbours import ANEW
 from domain.recommenders.lineup.candidates import Lineup
 from domain.recommenders.lineup.fusion import MLP, TREES, Fusion, Scores
+from domain.recommenders.lineup.instant import InstantModel
 from domain.recommenders.lineup.item_facts import ItemFacts
-from domain.recommenders.lineup.queries import Ids, Queries
+from domain.recommenders.lineup.memory import WHOLE, Asked, Memory
+from domain.recommenders.lineup.reasons import Places, Trial
 from domain.recommenders.lineup.sources import CovisitationSource, KnnSource, NeuralSource
-from domain.recommenders.lineup.striking import PREFIX_MAX, strike
+from domain.recommenders.lineup.striking import PREFIX_MAX
 from domain.recommenders.neural import SHAPE_FILE, NeuralSessionModel
 from domain.recommenders.protocol import Ranking, Session, empty_ranking
 from domain.recommenders.session_knn import SessionKnn
 from domain.recommenders.stored import UnreadableModel
-
-CAUSES_MAX: Final = 8
-"""Of a long session only its newest items are tried as the reason of an answer."""
 
 
 class FusedModel:
@@ -44,6 +45,7 @@ class FusedModel:
         self.fusion = fusion
         trained = [] if neural is None else [NeuralSource(neural)]
         self.lineup = Lineup([KnnSource(knn), CovisitationSource(covisitation), *trained], facts, fusion.struck)
+        self._features = self.lineup.features
         self._of_thread = threading.local()
         self._by_logits = fusion.by in {TREES, MLP, *(source.name for source in trained)}
 
@@ -54,43 +56,43 @@ class FusedModel:
 
     def rank(self, session: Session, k: int) -> Ranking:
         """See `Recommender.rank`; an item of the session is among them when the log says that items are repeated."""
-        known = self._known(session)
-        if not known or k <= 0:
+        asked = self._asked(session)
+        if asked is None or k <= 0:
             return empty_ranking()
-        queries, candidates = self._found_for(known)
-        return _best(candidates[0], self._scores(queries, candidates)[0], k)
+        return _best(asked.candidates, asked.scores, k)
 
     def scores(self, session: Session, items: Ids) -> Scores:
         """The scores [items] of distinct items of the vocabulary, on the scale of `rank`; zeros for no known item."""
-        known = self._known(session)
-        if not known or not len(items):
+        asked = self._asked(session)
+        if asked is None or not len(items):
             return np.zeros(len(items))
-        queries, found = self._found_for(known)
-        candidates, wanted = _with(found, items)
-        scores: Scores = self._scores(queries, candidates)[0][wanted]
-        return scores
+        return self._scores_beside(asked, items)[0]
 
     def because(self, session: Session, items: Ids) -> list[int | None]:
-        """For each of distinct `items` the item of the session without which its score would be lowest.
+        """For each of distinct `items` an item of the session without which its score would be lower, None without one.
 
-        Found by leaving each of the newest `CAUSES_MAX` distinct items out in turn and scoring again, against the
-        candidates of the whole session. None where no removal lowers the score.
+        Of the newest `CAUSES_MAX` distinct items the one that brought most of its votes is tried first: it is left out,
+        and the item scored again among the candidates of the whole session. So what is cited is found, not guessed.
         """
-        known = self._known(session)
-        causes = list(dict.fromkeys(reversed(known)))[:CAUSES_MAX]
-        if not causes or not len(items):
+        asked = self._asked(session)
+        if asked is None or not len(items):
             return [None] * len(items)
-        without = [[item for item in known if item != cause] for cause in causes]
-        candidates, wanted = _with(self._found_for(known)[1], items)
-        scores = self._scores(Queries.of([known, *without]), np.repeat(candidates, len(causes) + 1, axis=0), wanted)
-        falls = scores[0] - scores[1:]  # [causes, items]
-        strongest = falls.argmax(axis=0)
-        return [causes[cause] if falls[cause, at] > 0 else None for at, cause in enumerate(strongest.tolist())]
+        full, candidates, places = self._scores_beside(asked, items)
+        trial = self._trial(asked, items)
+
+        def scores_without(causes: Ids, which: Places) -> Scores:
+            rows = trial.rows_without(causes, candidates, len(self._features), self.neural)[which, places]
+            newest = np.array([asked.newest_without(cause) for cause in causes.tolist()], np.int32)
+            return self._finished(rows, items, newest[which])
+
+        return trial.convict(full, scores_without)
 
     def warm(self) -> None:
         """Compile the kernels, or load them from numba's cache, before the first visitor waits for it."""
         if self.items_count:
-            self.because(Session((0,)), self.rank(Session((0,)), 1).items)
+            session, items = Session((0,)), np.zeros(1, np.int32)
+            self.rank(session, 1)
+            self._trial(Asked([0], items, ANEW, items, np.ones(1)), items).warm(len(self._features), self.neural)
         self.knn.warm()
 
     def save(self, folder: Path) -> None:
@@ -115,42 +117,70 @@ class FusedModel:
 
     def features(self) -> tuple[str, ...]:
         """What is known of a candidate, in the order of the columns."""
-        return self.lineup.features
+        return self._features
+
+    def instant(self) -> InstantModel:
+        """The session-kNN of this line-up alone, which answers in a fraction of the time."""
+        return InstantModel(self.knn, self.lineup.struck, self._memory)
 
     def _known(self, session: Session) -> list[int]:
         return [item for item in session.items if 0 <= item < self.items_count][-PREFIX_MAX:]
 
-    def _found_for(self, known: list[int]) -> tuple[Queries, Ids]:
-        """The query of a session and its candidates [1, n]; found once for all that a thread asks of it in a row.
+    def _memory(self) -> Memory:
+        """The working memory of the calling thread."""
+        memory: Memory | None = getattr(self._of_thread, "memory", None)
+        if memory is None:
+            memory = self._of_thread.memory = Memory(self.lineup, self.neural)
+        return memory
+
+    def _asked(self, session: Session) -> Asked | None:
+        """The candidates of a session and their scores; found once for all that a thread asks of it in a row.
 
         A server asks for a ranking and then for its reasons.
         """
-        last: tuple[list[int], Queries, Ids] | None = getattr(self._of_thread, "last", None)
-        if last is None or last[0] != known:
-            queries = Queries.of([known])
-            candidates = self.lineup.candidates(queries)
-            last = self._of_thread.last = (known, queries, candidates[:, candidates[0] >= 0])
-        return last[1], last[2]
+        known = self._known(session)
+        last: Asked | None = getattr(self._of_thread, "last", None)
+        if last is not None and last.known == known:
+            return last
+        if not known:
+            return None
+        memory = self._memory()
+        candidates, rows = memory.table(known)
+        scores = self._finished(rows, candidates, known[-1])
+        if self.fusion.struck == "seen":
+            scores[np.isin(candidates, known)] = 0.0
+        last = self._of_thread.last = Asked(known, memory.query, memory.search, candidates, scores)
+        return last
 
-    def _scores(self, queries: Queries, candidates: Ids, wanted: Ids | None = None) -> Scores:
-        """Scores [queries, wanted] above 0 of candidates [queries, n], none of them -1; 0 for what must not be shown.
+    def _scores_beside(self, asked: Asked, items: Ids) -> tuple[Scores, Ids, Places]:
+        """The scores [items], the candidates and these items beside them, and the places [items] of these."""
+        candidates = asked.candidates
+        places = np.minimum(np.searchsorted(candidates, items), len(candidates) - 1)
+        if len(candidates) and (candidates[places] == items).all():
+            return asked.scores[places], candidates, places
+        candidates = np.union1d(candidates, items).astype(np.int32)
+        places = np.searchsorted(candidates, items)
+        trial = self._trial(asked, items)
+        [rows] = trial.rows_without(WHOLE, candidates, len(self._features), self.neural)
+        scores = self._finished(rows[places], items, asked.known[-1])
+        if self.fusion.struck == "seen":
+            scores[np.isin(items, asked.known)] = 0.0
+        return scores, candidates, places
+
+    def _trial(self, asked: Asked, items: Ids) -> Trial:
+        return Trial(self._memory().parts, asked.query, asked.search, items)
+
+    def _finished(self, rows: Floats, items: Ids, newest: int | Ids) -> Scores:
+        """Scores [items] above 0 from their features [items, features]; 0 for the newest item of their query.
 
         Those of trees and networks go through the logistic function, which keeps their order.
         """
-        table = self.lineup.judge(queries, candidates)
-        features = table.features if wanted is None else table.features[:, wanted]
-        shown = candidates if wanted is None else candidates[:, wanted]
-        rows = features.reshape(-1, features.shape[2])
-        scores = self.fusion.scores(rows, table.names).reshape(shown.shape)
+        scores = self.fusion.scores(rows, self._features)
         if self._by_logits:
             scores = 1 / (1 + np.exp(-np.clip(scores, -500, 500)))
-        return np.where(strike(shown, queries, self.fusion.struck, self.items_count) >= 0, scores, 0.0)
-
-
-def _with(found: Ids, items: Ids) -> tuple[Ids, Ids]:
-    """Candidates [1, n] and `items` beside them, and the places [items] of these."""
-    candidates = np.union1d(found[0], items).astype(np.int32)
-    return candidates[None], np.searchsorted(candidates, items).astype(np.int32)
+        if self.fusion.struck != "nothing":
+            scores[items == newest] = 0.0
+        return scores
 
 
 def _best(items: Ids, scores: Scores, k: int) -> Ranking:

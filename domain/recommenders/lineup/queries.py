@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from domain.recommenders.session_knn_kernel import Ids, Offsets
+from domain.recommenders.compiled import Ids, Offsets
 
 T = TypeVar("T")
 

@@ -6,25 +6,29 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from domain.recommenders import covisitation_kernel
+from domain.recommenders import covisitation_kernel, fusion_neighbours, neural_kernel
+from domain.recommenders.compiled import Floats
 from domain.recommenders.covisitation import Covisitation
-from domain.recommenders.fusion_candidates import write_shares
-from domain.recommenders.fusion_neighbours import BY_CANDIDATE, BY_QUERY, freshness, rank_all, read_neighbours
+from domain.recommenders.fusion_neighbours import (
+    BY_CANDIDATE,
+    BY_QUERY,
+    Neighbourhood,
+    freshness,
+    neighbourhood,
+    rank_all,
+)
 from domain.recommenders.lineup.queries import Ids, Queries
 from domain.recommenders.lineup.workers import in_parts
 from domain.recommenders.neural import NeuralSessionModel
 from domain.recommenders.protocol import Recommender, Session
 from domain.recommenders.session_knn import SessionKnn
 
-Features = npt.NDArray[np.float32]
-
-SCORED_TOGETHER: Final = 256
 NEURAL: Final = {"gru": "gru4rec", "sasrec": "sasrec", "bert4rec": "bert4rec"}
 """The names of the sources by their encoder."""
+NEURAL_PROPOSES_MAX: Final = 20_000
+"""Items of which the networks' best are candidates: to score so many takes a fifth of a millisecond."""
 COVISITED: Final = ("score", "forward", "backward", "next", "before", "next_of_all", "highest")
-COVISITED_LOGS: Final = (1, 2, 3)
 
 
 class Source(Protocol):
@@ -32,12 +36,13 @@ class Source(Protocol):
 
     name: str
     features: tuple[str, ...]
+    proposes: bool  # whether its best items are candidates
 
     def top(self, queries: Queries, k: int) -> Ids:
         """The best items [queries, at most k], -1 where there are no more."""
         ...
 
-    def describe(self, queries: Queries, candidates: Ids, rows: Features) -> None:
+    def describe(self, queries: Queries, candidates: Ids, rows: Floats) -> None:
         """Write its features of distinct `candidates` [queries, n] into `rows` [queries, n, features].
 
         Of an entry of -1 anything.
@@ -47,6 +52,8 @@ class Source(Protocol):
 
 class KnnSource:
     """Session-kNN, with several readings of its neighbours."""
+
+    proposes = True
 
     def __init__(self, knn: SessionKnn, name: str = "vstan") -> None:
         self.name = name
@@ -58,113 +65,89 @@ class KnnSource:
         """See `Source.top`."""
         return np.concatenate(in_parts(lambda part, _: rank_all(self.knn, part.offsets, part.items, k), queries))
 
-    def describe(self, queries: Queries, candidates: Ids, rows: Features) -> None:
+    def describe(self, queries: Queries, candidates: Ids, rows: Floats) -> None:
         """See `Source.describe`: each reading as a share of its mass and of its highest, and the mass itself."""
 
         def describe(part: Queries, at: slice) -> None:
-            found, of_query = read_neighbours(self.knn, self._fresh, part.offsets, part.items, candidates[at])
-            rows[at, :, 0] = found[:, :, 0]
-            write_shares(found, rows[at], 1)
-            rows[at, :, 1 + 2 * len(BY_CANDIDATE) :] = np.log1p(of_query)[:, None, :]
+            fusion_neighbours.describe_queries(part.offsets, part.items, self.near(), candidates[at], rows[at])
 
         in_parts(describe, queries)
+
+    def near(self) -> Neighbourhood:
+        """What the kernels read, with working memory."""
+        return neighbourhood(self.knn, self._fresh)
 
 
 class CovisitationSource:
     """Item-to-item rows."""
 
+    proposes = True
+
     def __init__(self, model: Covisitation, name: str = "covisitation") -> None:
         self.name = name
         self.model = model
-        logs = (f"{name}_{COVISITED[at]}_log" for at in COVISITED_LOGS)
+        logs = (f"{name}_{reading}_log" for reading in COVISITED[1 : 1 + covisitation_kernel.LOGGED])
         self.features = (f"{name}_score", *_shares(name, COVISITED), *logs)
 
     def top(self, queries: Queries, k: int) -> Ids:
         """See `Source.top`."""
         return np.concatenate(in_parts(lambda part, _: self._rank(part, k), queries))
 
-    def describe(self, queries: Queries, candidates: Ids, rows: Features) -> None:
+    def describe(self, queries: Queries, candidates: Ids, rows: Floats) -> None:
         """See `Source.describe`."""
 
         def describe(part: Queries, at: slice) -> None:
-            found = self._weigh(part, candidates[at])
-            rows[at, :, 0] = found[:, :, 0]
-            write_shares(found, rows[at], 1)
-            first, last = COVISITED_LOGS[0], COVISITED_LOGS[-1]
-            rows[at, :, 1 + 2 * len(COVISITED) :] = np.log1p(found[:, :, first : last + 1])
+            slot = np.full(self.model.items_count, -1, np.int32)
+            covisitation_kernel.describe_queries(
+                part.offsets, part.items, self.model.pairs(), slot, candidates[at], rows[at]
+            )
 
         in_parts(describe, queries)
 
-    def _weigh(self, queries: Queries, candidates: Ids) -> Features:
-        model = self.model
-        found = np.zeros((*candidates.shape, len(COVISITED)), np.float32)
-        slot = np.full(model.items_count, -1, np.int32)
-        covisitation_kernel.weigh_candidates(
-            queries.offsets, queries.items, model.position_weights, model.rows, model.blend, slot, candidates, found
-        )
-        return found
-
     def _rank(self, queries: Queries, k: int) -> Ids:
-        model = self.model
-        items = np.full((len(queries), min(k, model.items_count)), -1, np.int32)
-        scores = np.empty(items.shape)
-        covisitation_kernel.rank_queries(
-            queries.offsets,
-            queries.items,
-            model.position_weights,
-            model.rows,
-            model.blend,
-            model.scratch(),
-            items,
-            scores,
-        )
+        items = np.full((len(queries), min(k, self.model.items_count)), -1, np.int32)
+        covisitation_kernel.rank_queries(queries.offsets, queries.items, self.model.pairs(), items)
         return items
 
 
 class NeuralSource:
-    """A neural session model: logits, and their softmax over the candidates."""
+    """A neural session model: logits, and their softmax over the candidates.
+
+    It proposes only where it is quick to score every item: of a larger catalogue it judges what others propose.
+    """
 
     def __init__(self, model: NeuralSessionModel) -> None:
         self.name = NEURAL[model.shape.kind]
         self.features = tuple(f"{self.name}_{said}" for said in ("score", "to_highest", "softmax", "near", "spread"))
         self.model = model
+        self.proposes = model.items_count <= NEURAL_PROPOSES_MAX
 
     def top(self, queries: Queries, k: int) -> Ids:
         """See `Source.top`."""
-        encoded = self._encoded(queries)
+        encoded = self.encoded(queries)
         best = self.model.rank_many(encoded, k)[0]
         best[~encoded.any(axis=1)] = -1
         return best
 
-    def describe(self, queries: Queries, candidates: Ids, rows: Features) -> None:
-        """See `Source.describe`: the logit, its distance to the highest, its softmax, and two that explain it.
+    def describe(self, queries: Queries, candidates: Ids, rows: Floats) -> None:
+        """See `Source.describe`; see `neural_kernel.judge_query`."""
+        network = neural_kernel.Network(self.model.vectors, self.model.biases)
+        encoded = self.encoded(queries)
 
-        These are how near the candidate is to the newest item, and how the mass is spread over the candidates.
-        """
-        model = self.model
-        encoded = self._encoded(queries)
-        items = np.maximum(candidates, 0)
-        newest = model.vectors[np.maximum(queries.current, 0)] * (queries.current >= 0)[:, None]
-        logits = np.empty(candidates.shape, np.float32)
-        for first in range(0, len(items), SCORED_TOGETHER):
-            some = slice(first, first + SCORED_TOGETHER)
-            vectors = model.vectors[items[some]]  # [some, candidates, width]
-            logits[some] = np.matmul(vectors, encoded[some][:, :, None])[:, :, 0] + model.biases[items[some]]
-            rows[some, :, 3] = np.matmul(vectors, newest[some][:, :, None])[:, :, 0]
-        known = np.where(candidates >= 0, logits, -np.inf)
-        highest = np.maximum(known.max(axis=1, keepdims=True, initial=-1e4), -1e4)
-        mass = np.log(np.maximum(np.exp(np.minimum(known - highest, 0)).sum(axis=1), 1e-9))
-        rows[:, :, 0] = np.maximum(logits, -1e4)
-        rows[:, :, 1] = np.maximum(logits - highest, -1e4)
-        rows[:, :, 2] = np.exp(np.minimum(logits - highest - mass[:, None], 0))
-        rows[:, :, 4] = mass[:, None]
+        def describe(part: Queries, at: slice) -> None:
+            neural_kernel.judge_queries(network, encoded[at], part.current, candidates[at], rows[at])
 
-    def _encoded(self, queries: Queries) -> Features:
+        in_parts(describe, queries)
+
+    def encoded(self, queries: Queries) -> Floats:
+        """[queries, width], found once."""
         return queries.noted(self.name, lambda: self.model.encode(queries.offsets, queries.items))
 
 
 class PlainSource:
     """Any `Recommender`, asked query by query: for the baselines, which only answer and judge nothing."""
+
+    proposes = True
 
     def __init__(self, model: Recommender, name: str) -> None:
         self.name = name
@@ -180,7 +163,7 @@ class PlainSource:
             best[number, : len(ranked)] = ranked
         return best
 
-    def describe(self, queries: Queries, candidates: Ids, rows: Features) -> None:
+    def describe(self, queries: Queries, candidates: Ids, rows: Floats) -> None:
         """See `Source.describe`: nothing."""
 
 

@@ -96,7 +96,7 @@ def test_the_union_takes_of_each_list_the_first_that_are_not_struck() -> None:
 def test_shares_and_ranks_are_of_the_candidates_of_their_query() -> None:
     values = np.array([[[1.0, 0.0], [3.0, 0.0], [4.0, 0.0]]], np.float32)
     rows = np.full((1, 3, 6), 9.0, np.float32)
-    write_shares(values, rows, 1)
+    write_shares(values[0], rows[0], 1)
     assert rows[0, :, 1].tolist() == [0.125, 0.375, 0.5]
     assert rows[0, :, 2].tolist() == [0.25, 0.75, 1.0]
     assert rows[0, :, 3:5].tolist() == [[0.0, 0.0]] * 3

@@ -56,6 +56,18 @@ def test_stepping_click_by_click_arrives_at_the_encoded_session(kind: EncoderKin
         np.testing.assert_allclose(neural.read(state), encoded[number], atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_session_without_an_item_is_encoded_as_the_shorter_session(kind: EncoderKind) -> None:
+    neural, log = model(kind), sessions()
+    for number in range(len(log)):
+        items = log.items[log.offsets[number] : log.offsets[number + 1]]
+        left_out = np.array([GAP, *items.tolist()], np.int32)
+        encoded = neural.encode_without(items, left_out)
+        for row, each in zip(encoded, left_out, strict=True):
+            rest = items[items != each]
+            np.testing.assert_allclose(row, neural.encode(np.array([0, len(rest)]), rest)[0], atol=1e-5)
+
+
 def test_a_step_leaves_the_state_it_was_given_as_it_is() -> None:
     neural = model()
     before = neural.step(neural.start(), 1)

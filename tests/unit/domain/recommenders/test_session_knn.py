@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from domain.recommenders.compiled import compiled
 from domain.recommenders.protocol import GAP, Session
 from domain.recommenders.session_knn import DAY_MS, SessionKnn
-from domain.recommenders.session_knn_kernel import compiled
 from domain.recommenders.session_knn_policy import SessionKnnPolicy
 from domain.recommenders.session_log import SessionLog
 from domain.recommenders.stored import UnreadableModel
