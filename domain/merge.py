@@ -25,6 +25,8 @@ from domain.rows import BucketState, OpenRow, Row
 from domain.sessions import Session
 from domain.timeline import Timeline, Visit
 
+DROPPED: Final = "recent_dropped_through_ms"
+
 Cells = Mapping[str, Any]
 """One row of a view: column name to value."""
 
@@ -51,7 +53,7 @@ def stream_cells(entity: Entity, row: Row) -> dict[str, Any]:
     cells: dict[str, Any] = {
         name: [copy(members[place]) for members in buckets] for place, (name, _) in enumerate(bucket_columns(entity))
     }
-    cells["recent_dropped_through_ms"] = row.dropped_through_ms
+    cells[DROPPED] = row.dropped_through_ms
     return cells | _origin_cells("recent", row)
 
 
@@ -99,7 +101,7 @@ def merge_cells(
     """
     cutoff_ms = _cell(history, "cutoff_ms", 0)
     as_of_ms = max(cutoff_ms, _cell(recent, "recent_received_at_ms", 0))
-    gap = _cell(recent, "recent_dropped_through_ms", 0) > cutoff_ms
+    gap = _cell(recent, DROPPED, 0) > cutoff_ms
     newer = _newer_buckets(recent, cutoff_ms)
     merged: dict[str, Any] = {
         "as_of_ms": as_of_ms,
@@ -124,6 +126,12 @@ def merge_cells(
     for derived in derived_of(entity):
         merged[derived.name] = derived.derive(merged)
     return merged
+
+
+def stream_columns(entity: Entity, only: Collection[str]) -> frozenset[str]:
+    """The columns of the stream's row that `merge_cells` reads for these features."""
+    states = (name for feature in features_of(entity) if feature.name in only for name in feature.state_names)
+    return frozenset(("recent_buckets_ms", "recent_generations", "recent_received_at_ms", DROPPED, *states))
 
 
 def incomplete_features(entity: Entity, generation: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from domain.slates import Placement, Source
+from domain.slates import Placement, Source, Tier
 
 COUNT_MAX: Final = 100
 """Places of a slate."""
@@ -13,11 +13,14 @@ COUNT_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class PlacementPolicy:
-    """Which sources a placement asks, how many items it shows unless told, and how many of one category."""
+    """Which sources a placement asks, how many items it shows unless told, how many of one category, and how much is
+    done for it.
+    """
 
     sources: frozenset[Source] = frozenset(Source)
     count: int = 20
     category_cap: int | None = None
+    tier: Tier = Tier.FULL
 
     def __post_init__(self) -> None:
         if not self.sources:

@@ -55,6 +55,13 @@ class Placement(StrEnum):
     EMAIL = "email"
 
 
+class Tier(StrEnum):
+    """How much is done for an answer: the whole line-up, or its session-kNN alone in a fraction of the time."""
+
+    FULL = "full"
+    INSTANT = "instant"
+
+
 class Degradation(StrEnum):
     """A rung of the ladder that an answer stands on because something is away, or has not moved for too long."""
 
@@ -149,6 +156,7 @@ class Query:
     filter: Filter | None = None
     rules: RulesInForce = NO_RULES
     placement: Placement = Placement.HOME
+    tier: Tier = Tier.FULL
     sources: frozenset[Source] = frozenset(Source)
     at_hand: tuple[str, ...] = ()
     clicks: tuple[Act, ...] = ()
@@ -159,9 +167,11 @@ class Query:
     degraded: tuple[Degradation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Candidate:
     """An item that may be shown. `score` is comparable within one source, and over all of them once fused.
+
+    Nobody changes it. It is not frozen because a request makes hundreds, and a frozen one takes three times as long.
 
     `rule` is the rule of the shop that moved it, if one did.
     """
@@ -172,9 +182,9 @@ class Candidate:
     rule: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Removed:
-    """A candidate that is not shown, and why; `rule` is the rule that hides it, if one does."""
+    """A candidate that is not shown, and why; `rule` is the rule that hides it, if one does. Not frozen, as above."""
 
     candidate: Candidate
     why: Removal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import time
@@ -14,7 +15,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 
 from domain.artifacts import Artifact
-from domain.slates import Query, Slate
+from domain.slates import Query, Slate, Tier
 from infra import logs, metrics
 from infra.access_settings import LOOPBACKS
 from infra.settings import Settings, load_settings
@@ -188,9 +189,10 @@ class Server:
         return self.followers["trends"].has_failed or self.pulse.is_silent(asked_at_ms)
 
     def _model_for(self, query: Query) -> Model | None:
-        """The model of the visitor's arm, else the current one."""
+        """The model of the visitor's arm, else the current one, at the tier of the placement."""
         wanted = query.treatment.model
-        return (None if wanted is None else self.experiments.model(wanted)) or self.artifacts.current()
+        model = (None if wanted is None else self.experiments.model(wanted)) or self.artifacts.current()
+        return model.instant if model is not None and query.tier is Tier.INSTANT else model
 
     def _note_swap(self, artifact: Artifact) -> None:
         """Another model, most often of a daily run: whose rows are there too."""
@@ -237,6 +239,8 @@ class Server:
         """Say once, for people and for supervisors, where we are."""
         while not self.readiness().ready:  # noqa: ASYNC110 - the followers are threads and have no event to wait for
             await asyncio.sleep(0.02)
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not walk through model and catalogue
         serving = self._settings.serving
         log.info("server.started", extra={"pid": os.getpid(), "checks": self.readiness().checks})
         print(f"serving: ready at http://{serving.host}:{serving.port}", flush=True)  # noqa: T201

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.artifacts import Artifact, current_version
+from domain.recommenders.lineup.instant import InstantModel
+from domain.recommenders.lineup.model import FusedModel
 from domain.recommenders.protocol import Ranking, Session
 from domain.recommenders.similar import ItemToItem
 from schemas.errors import PlatformError
@@ -26,7 +29,9 @@ class ArtifactModel:
 
     def __init__(self, artifact: Artifact) -> None:
         self._vocabulary = artifact.vocabulary
-        self._model = artifact.model
+        self._line_up = artifact.model
+        self._model: FusedModel | InstantModel = artifact.model
+        self._instant: ArtifactModel | None = None
         self._similar = ItemToItem(artifact.model.knn)
         self._content = artifact.content
         self._taste = artifact.taste
@@ -34,6 +39,14 @@ class ArtifactModel:
         self._popular = self._named(artifact.popularity.rank(Session(()), len(artifact.vocabulary)))
         self._version: str = artifact.version
         self._cutoff_ms = artifact.manifest.cutoff_ms
+
+    @property
+    def instant(self) -> ArtifactModel:
+        """See `Model.instant`."""
+        if self._instant is None:
+            self._instant = copy(self)
+            self._instant._model = self._line_up.instant()
+        return self._instant
 
     @property
     def version(self) -> str:
@@ -96,6 +109,8 @@ class ArtifactModel:
     def warm(self) -> None:
         """Compile or load the kernels before a visitor waits for them."""
         self._model.warm()
+        if self._model is self._line_up:
+            self.instant.warm()
 
     def _dense(self, item_ids: Iterable[str]) -> dict[str, int]:
         dense = ((item_id, self._vocabulary.dense(item_id)) for item_id in item_ids)

@@ -55,6 +55,10 @@ class CassandraHistory:
         """Whether the table can be asked."""
         return self._ready is not None and not self.breaker.is_open
 
+    def is_at_hand(self, visitor_id: str) -> bool:
+        """See `BatchFeatures.is_at_hand`."""
+        return False
+
     async def read(self, visitor_id: str) -> Cells | None:
         """See `BatchFeatures.read`."""
         ready = self._ready

@@ -38,6 +38,10 @@ class HistoryCache:
         self._loads: dict[str, asyncio.Task[Cells | None]] = {}
         self._expired_at = float("-inf")
 
+    def is_at_hand(self, visitor_id: str) -> bool:
+        """See `BatchFeatures.is_at_hand`."""
+        return visitor_id in self._rows
+
     async def read(self, visitor_id: str) -> Cells | None:
         """See `BatchFeatures.read`."""
         entry = self._rows.get(visitor_id)

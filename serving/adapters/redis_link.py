@@ -83,17 +83,24 @@ class _Line(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader()
+        self._loop = asyncio.get_running_loop()
         self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self.is_over = False
 
     def send(self, command: bytes) -> asyncio.Future[Any]:
-        """Ask; raises ConnectionError when the connection has ended."""
+        """Ask; raises ConnectionError when the connection has ended.
+
+        What is asked within one step of the event loop goes out together: a system call costs more than a command.
+        """
         if self.is_over or self._transport is None:
             raise ConnectionError("the connection has ended")
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append(answer)
-        self._transport.write(command)
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(command)
         return answer
 
     def drop(self) -> None:
@@ -117,6 +124,11 @@ class _Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(ConnectionError(str(exc) if exc else "Redis has ended the connection"))
+
+    def _flush(self) -> None:
+        commands, self._unsent = self._unsent, []
+        if not self.is_over and self._transport is not None:
+            self._transport.write(b"".join(commands))
 
     def _end(self, error: ConnectionError) -> None:
         self.is_over = True

@@ -32,6 +32,7 @@ def query_of(body: contract.RecommendationsRequest, placements: Placements, now_
         filter=filter_of(body.filter),
         age=body.age,
         placement=body.placement,
+        tier=policy.tier,
         sources=policy.sources,
         at_hand=body.context_items,
         clicks=acts_of(body.clicks, now_ms),

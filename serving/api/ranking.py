@@ -17,6 +17,7 @@ from schemas.events import AGE_MAX, IDENTIFIER_MAX
 from serving.api import contract
 from serving.api.answers import explanation_answer, ranking_answer
 from serving.api.bodies import QUERY_BODY_BYTES_MAX, answer, decode_body, read_body
+from serving.api.direct import DirectRoute
 from serving.api.documents import answers, asks
 from serving.api.queries import acts_of, query_of
 from serving.api.services import Services
@@ -33,8 +34,9 @@ _REQUESTS = msgspec.json.Decoder(contract.RankRequest)
 def router(services: Services) -> APIRouter:
     """The routes over these services."""
     routes = APIRouter(tags=["slates"])
+    direct = APIRouter(route_class=DirectRoute)
 
-    @routes.post(
+    @direct.post(
         "/v1/rank",
         responses=answers(contract.RankedItems, 413, 422),
         openapi_extra=asks(contract.RankRequest),
@@ -45,6 +47,8 @@ def router(services: Services) -> APIRouter:
         body = decode_body(_REQUESTS, await read_body(request, QUERY_BODY_BYTES_MAX))
         ranking = await services.rank(_query(body, services.now_ms()), body.items, body.explain)
         return answer(ranking_answer(ranking, services.catalogue, started))
+
+    routes.include_router(direct)
 
     @routes.get("/v1/explain", responses=answers(contract.Explanation, 422))
     async def explain_item(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from time import perf_counter
 from typing import Annotated, Final
 
@@ -10,13 +11,14 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from domain import slates
 from domain.placements import COUNT_MAX
-from domain.slates import Candidate, Placement, Source
+from domain.slates import Candidate, Degradation, Placement, Source
 from domain.unwanted import remove_unwanted
 from infra import metrics
 from schemas.events import AGE_MAX, IDENTIFIER_MAX
 from serving.api import contract
 from serving.api.answers import list_answer, slate_answer
 from serving.api.bodies import QUERY_BODY_BYTES_MAX, answer, decode_body, read_body
+from serving.api.direct import DirectRoute
 from serving.api.documents import answers, asks
 from serving.api.errors import UnknownItem
 from serving.api.queries import query_of
@@ -33,14 +35,17 @@ Age = Annotated[int | None, Query(ge=0, le=AGE_MAX)]
 SPARE: Final = 50
 """Similar items beyond the count, in the place of those that must not be shown."""
 
+_SHOWN: Final = {source: metrics.SERVING_SHOWN_ITEMS.labels(source) for source in Source}
+_DEGRADED: Final = {rung: metrics.SERVING_DEGRADED.labels(rung) for rung in Degradation}
 _REQUESTS = msgspec.json.Decoder(contract.RecommendationsRequest)
 
 
 def router(services: Services) -> APIRouter:
     """The routes over these services."""
     routes = APIRouter(tags=["slates"])
+    direct = APIRouter(route_class=DirectRoute)
 
-    @routes.post(
+    @direct.post(
         "/v1/recommendations",
         responses=answers(contract.Slate, 413, 422),
         openapi_extra=asks(contract.RecommendationsRequest),
@@ -53,6 +58,8 @@ def router(services: Services) -> APIRouter:
         services.note_impression(slate)
         _measure(slate)
         return answer(slate_answer(slate, services.catalogue, body.explain, started))
+
+    routes.include_router(direct)
 
     @routes.get("/v1/similar/{item_id}", responses=answers(contract.ItemList, 404, 422))
     async def similar(item_id: ItemId, count: Count = 20, age: Age = None) -> Response:
@@ -88,10 +95,10 @@ def router(services: Services) -> APIRouter:
 
 
 def _measure(slate: slates.Slate) -> None:
-    for shown in slate.shown:
-        metrics.SERVING_SHOWN_ITEMS.labels(shown.candidate.source).inc()
+    for source, shown in Counter(shown.candidate.source for shown in slate.shown).items():
+        _SHOWN[source].inc(shown)
     for rung in slate.query.degraded:
-        metrics.SERVING_DEGRADED.labels(rung).inc()
+        _DEGRADED[rung].inc()
     as_of_ms = slate.query.visitor.features_as_of_ms
     if as_of_ms:
         metrics.SERVING_FEATURE_AGE_SECONDS.observe(max(0, slate.query.asked_at_ms - as_of_ms) / 1000)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
-from domain.merge import Cells, merge_cells
+from domain.merge import Cells, merge_cells, stream_columns
 from domain.own_clicks import with_clicks
 from domain.policies import SessionPolicy
 from domain.slates import NOBODY, Act, Degradation, Placement, Query, Visitor, recognise
@@ -15,6 +15,26 @@ from schemas.errors import ConsistencyError, DependencyError, PlatformError
 
 RECOGNISED_BY: Final = frozenset({"seen_items"})
 """The features of the profile that `recognise` reads: to merge the others costs ten times as much."""
+
+
+SESSION_COLUMNS: Final = frozenset(
+    {
+        "session_items", "session_items_kinds", "session_items_at_ms", "session_last_at_ms", "session_length",
+        "session_cart_items",
+    }
+)  # fmt: skip
+"""The columns of the session that `recognise` reads."""
+
+
+class Columns(NamedTuple):
+    """Of both rows of the stream, the columns that somebody needs."""
+
+    session: frozenset[str]
+    recent: frozenset[str]
+
+
+NEEDED: Final = Columns(SESSION_COLUMNS, stream_columns("visitor", RECOGNISED_BY))
+"""What a slate is made of: a row has ten times as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +48,17 @@ class SpeedRows:
 class SpeedFeatures(Protocol):
     """The hot store: rows of `visitor_session` and `visitor_recent`."""
 
-    async def read(self, visitor_id: str) -> SpeedRows:
-        """Both rows in one trip. Raises DependencyError when the store does not answer in time."""
+    async def read(self, visitor_id: str, columns: Columns | None = None) -> SpeedRows:
+        """Both rows in one trip, with `columns` no more than these. Raises DependencyError when the store is late."""
         ...
 
 
 class BatchFeatures(Protocol):
     """The bulky store: rows of `visitor_history`."""
+
+    def is_at_hand(self, visitor_id: str) -> bool:
+        """Whether `read` would answer without waiting."""
+        ...
 
     async def read(self, visitor_id: str) -> Cells | None:
         """The row, None when there is none. Raises DependencyError when the store does not answer in time."""
@@ -76,8 +100,13 @@ class Hydrate:
         return replace(query, visitor=_at_hand(query, visitor), degraded=(*query.degraded, *rows.degraded))
 
     async def rows(self, visitor_id: str, only: Collection[str] | None = None) -> VisitorRows:
-        """What both stores have, read side by side; with `only`, of the profile these features."""
-        speed, history = await asyncio.gather(self._read_speed(visitor_id), self._read_batch(visitor_id))
+        """What both stores have, read side by side; with `only`, no more than what these of the profile need."""
+        columns = None if only is None else NEEDED
+        if self._batch.is_at_hand(visitor_id):
+            history = await self._read_batch(visitor_id)
+            speed = await self._read_speed(visitor_id, columns)
+        else:
+            speed, history = await asyncio.gather(self._read_speed(visitor_id, columns), self._read_batch(visitor_id))
         degraded: list[Degradation] = []
         if isinstance(speed, Degradation):
             degraded.append(speed)
@@ -90,9 +119,9 @@ class Hydrate:
             degraded.append(Degradation.HISTORY_GAP)
         return VisitorRows(speed, history, profile, tuple(degraded))
 
-    async def _read_speed(self, visitor_id: str) -> SpeedRows | Degradation:
+    async def _read_speed(self, visitor_id: str, columns: Columns | None) -> SpeedRows | Degradation:
         try:
-            return await self._speed.read(visitor_id)
+            return await self._speed.read(visitor_id, columns)
         except (DependencyError, ConsistencyError) as error:
             self._on_failure(error)
             return Degradation.NO_SPEED_FEATURES

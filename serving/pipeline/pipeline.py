@@ -41,7 +41,8 @@ class Pipeline:
     async def run(self, query: Query) -> Slate:
         """Answer one query. It always answers; what it had to do without stands in `slate.query.degraded`."""
         lap = _Laps(self._observe)
-        query = replace(query, degraded=(*query.degraded, *self._stages.footing(query.asked_at_ms)))
+        if rungs := self._stages.footing(query.asked_at_ms):
+            query = replace(query, degraded=(*query.degraded, *rungs))
         query = self._stages.govern(self._stages.treat(query))
         query = lap("hydrate", await self._stages.hydrate(query))
         candidates = lap("retrieve", self._stages.retrieve(query))

@@ -24,9 +24,9 @@ class RankedBy(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Ranked:
-    """One place. `score` is the model's where the session decided, else 0."""
+    """One place. `score` is the model's where the session decided, else 0. Not frozen, as `domain.slates.Candidate`."""
 
     item_id: str
     by: RankedBy

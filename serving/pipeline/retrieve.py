@@ -33,6 +33,11 @@ class Model(Protocol):
         """Up to when it has learnt."""
         ...
 
+    @property
+    def instant(self) -> Model:
+        """The same for `Tier.INSTANT`."""
+        ...
+
     def knows(self, item_id: str) -> bool:
         """Whether the item is in the model's vocabulary."""
         ...

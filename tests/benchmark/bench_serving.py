@@ -1,8 +1,8 @@
 """What a slate costs and how long it takes, with a large model, at a fixed rate and at rising ones.
 
-    python -m tests.benchmark.bench_serving [--rate 1000] [--seconds 60] [--steps 8] [--step-seconds 20]
-        [--items 100000] [--sessions 1000000] [--folder KEPT] [--visitors 20000] [--workers 2] [--beside 500]
-        [--away cassandra kafka]
+    python -m tests.benchmark.bench_serving [--tiers full instant] [--rate 1000] [--seconds 60] [--steps 8]
+        [--step-seconds 20] [--items 100000] [--sessions 1000000] [--folder KEPT] [--visitors 20000] [--workers 2]
+        [--beside 500] [--away cassandra kafka]
 
 Starts servers of its own: Redis, Cassandra and Kafka with what is known of visitors and items, and the server with its
 workers. Requests come on a fixed schedule, and latencies are from the instants of the schedule (`request_load`). After
@@ -19,6 +19,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,10 +35,9 @@ from tests.benchmark.serving_artifact import Size, ensure_artifact
 from tests.benchmark.serving_rows import Profiles, fill_cassandra, fill_redis, fill_topics, known, now_ms, unknown
 from tests.benchmark.serving_run import STORES, Servers, serving, stage_ms, state_folder, stores, streaming
 
-TIERS: Final = ("instant", "full")
-"""How much is done for an answer. There is one so far, with everything on; one that does less will be `instant`."""
+TIERS: Final = {"full": "home", "instant": "email"}
+"""The placement that each tier is asked for (`serving_run.PLACEMENTS`): as many items of the same sources."""
 
-FULL: Final = "full"
 PATH: Final = "/v1/recommendations"
 COUNT: Final = 20
 KNOWN_SHARE: Final = 0.9
@@ -71,7 +71,7 @@ def main() -> int:
         warm_up(servers, options)
         found |= {"items": size.items, "sessions": size.sessions, "artifact": size.version}
         found |= {"visitors": options.visitors, "ready_s": servers.ready_s, "max_requests_per_s": {}, "runs": []}
-        for one in measure(servers, options):
+        for one in (run for tier in options.tiers for run in measure(servers, options, tier)):
             found["runs"].append(one)
             found["max_requests_per_s"] = {tier: best_of(found["runs"], tier) for tier in TIERS}
             say(json.dumps(one))
@@ -82,6 +82,7 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiers", nargs="*", default=tuple(TIERS), choices=tuple(TIERS), help="what is measured")
     parser.add_argument("--rate", type=float, default=1_000.0, help="requests a second, to begin with")
     parser.add_argument("--seconds", type=float, default=60.0, help="of the first rate")
     parser.add_argument("--steps", type=int, default=8, help="higher rates at most; 0: none")
@@ -114,33 +115,43 @@ def warm_up(servers: Servers, options: argparse.Namespace) -> None:
     """Rows into the cache and code into the processor's, at a rate that nobody measures."""
     if options.warm_up:
         rate = max(options.rate / 2, 1.0)
-        run(schedule_of(servers, bodies(options.warm_up, options.visitors, seed=0), rate))
+        for tier in options.tiers:
+            run(schedule_of(servers, bodies(options.warm_up, options.visitors, tier, seed=0), rate))
 
 
-def measure(servers: Servers, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def measure(servers: Servers, options: argparse.Namespace, tier: str) -> Iterator[dict[str, Any]]:
     """The first rate, then higher ones until one is not kept."""
     rate, seconds = options.rate, options.seconds
     for number in range(1 + options.steps):
-        found = measure_rate(servers, rate, seconds, options, seed=number + 1)
+        found = measure_rate(servers, Load(tier, rate, seconds, seed=number + 1), options)
         yield found
         if not is_kept(found):
             return
         rate, seconds = rate * STEP, options.step_seconds
 
 
-def measure_rate(
-    servers: Servers, rate: float, seconds: float, options: argparse.Namespace, *, seed: int
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked."""
+
+    tier: str
+    rate: float
+    seconds: float
+    seed: int
+
+
+def measure_rate(servers: Servers, load: Load, options: argparse.Namespace) -> dict[str, Any]:
     """One rate."""
-    load, asked = round(os.getloadavg()[0], 1), bodies(max(round(rate * seconds), 1), options.visitors, seed=seed)
+    loadavg = round(os.getloadavg()[0], 1)
+    asked = bodies(max(round(load.rate * load.seconds), 1), options.visitors, load.tier, seed=load.seed)
     stages, before = servers.scrape(), servers.usage()
-    answers = run(schedule_of(servers, asked, rate))
+    answers = run(schedule_of(servers, asked, load.rate))
     after = servers.usage()
     spent_s = {name: after[name].cpu_s - before[name].cpu_s for name in after}
     answered = sum(status != 0 for status in answers.statuses)
     return {
-        "tier": FULL,
-        "rate": round(rate, 1),
+        "tier": load.tier,
+        "rate": round(load.rate, 1),
         **figures(answers),
         "cpu_ms_per_request": round(spent_s["serving"] / max(answered, 1) * 1_000, 3),
         "cores": round(spent_s["serving"] / answers.seconds, 3),
@@ -155,7 +166,7 @@ def measure_rate(
         "cpu_ms_of_stores_per_request": {
             name: round(used / max(answered, 1) * 1_000, 3) for name, used in spent_s.items() if name != "serving"
         },
-        "load": load,
+        "load": loadavg,
     }
 
 
@@ -165,17 +176,18 @@ def schedule_of(servers: Servers, asked: Sequence[bytes], rate: float) -> Schedu
     return Schedule(serving_settings.host, serving_settings.port, PATH, asked, rate)
 
 
-def bodies(count: int, visitors: int, *, seed: int) -> list[bytes]:
+def bodies(count: int, visitors: int, tier: str = "full", *, seed: int) -> list[bytes]:
     """Nine of ten of known visitors, by Zipf's law; the others come for the first time."""
     generator = np.random.default_rng(seed)
     mass = np.cumsum(1.0 / np.arange(1, visitors + 1))
     numbers = np.minimum(np.searchsorted(mass, generator.random(count) * mass[-1]), visitors - 1)
     is_known = generator.random(count) < KNOWN_SHARE
+    asked = {"count": COUNT, "placement": TIERS[tier]}
     names = (
         known(number) if has_rows else unknown(seed * 10**8 + place)
         for place, (number, has_rows) in enumerate(zip(numbers.tolist(), is_known.tolist(), strict=True))
     )
-    return [json.dumps({"visitor_id": name, "count": COUNT}, separators=(",", ":")).encode() for name in names]
+    return [json.dumps({**asked, "visitor_id": name}, separators=(",", ":")).encode() for name in names]
 
 
 def is_kept(found: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import random
 import re
@@ -34,6 +35,9 @@ KEYSPACE: Final = (
 )
 STORES: Final = {"cassandra": cassandra.start, "kafka": kafka.start, "redis": redis.start}
 """By how long they take to start."""
+
+PLACEMENTS: Final = {"email": {"tier": "instant", "count": 20}}
+"""One placement answers at the instant tier, and otherwise as the home page does."""
 
 SCRAPES_PER_WORKER: Final = 8
 ROUTE: Final = "recommendations"
@@ -95,6 +99,7 @@ def state_folder(workers: int, artifacts: Path | None) -> Iterator[Settings]:
     folder = Path(mkdtemp(prefix="bench-serving-"))
     os.environ.update(choose_free_ports(random.Random()) | {"FIRTH_STATE_DIR": str(folder)})
     os.environ["FIRTH_SERVING__WORKERS"] = str(workers)
+    os.environ["FIRTH_SERVING__PLACEMENTS"] = json.dumps(PLACEMENTS)
     settings = load_settings()
     if artifacts is not None:
         artifacts.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from infra.settings import CassandraSettings, RedisSettings, Settings
 from schemas.errors import DependencyError
 from serving.adapters.cassandra_history import CassandraHistory
 from serving.adapters.redis_features import RedisFeatures
-from serving.pipeline.hydrate import BatchFeatures, SpeedFeatures, SpeedRows
+from serving.pipeline.hydrate import NEEDED, BatchFeatures, SpeedFeatures, SpeedRows
 from tests.builders import START_MS
 from tests.history_table import HistoryTable
 from tests.unit.serving.fakes import FakeBatch, FakeSpeed, speed_rows
@@ -99,6 +99,18 @@ async def test_speed_rows_come_back_as_they_were_written(speed: tuple[SpeedFeatu
     rows = speed_rows("alien", "heat")
     await put("ada", rows)
     assert await store.read("ada") == rows
+
+
+async def test_no_more_columns_come_back_than_were_asked_for(speed: tuple[SpeedFeatures, PutSpeed]) -> None:
+    store, put = speed
+    whole = speed_rows("alien", "heat")
+    await put("ada", whole)
+    some = await store.read("ada", NEEDED)
+    rows = ((some.session, NEEDED.session, whole.session), (some.recent, NEEDED.recent, whole.recent))
+    for cells, names, all_cells in rows:
+        assert cells is not None
+        assert all_cells is not None
+        assert cells == {name: all_cells[name] for name in names}
 
 
 async def test_one_view_may_be_there_without_the_other(speed: tuple[SpeedFeatures, PutSpeed]) -> None:

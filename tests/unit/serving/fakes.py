@@ -25,7 +25,7 @@ from serving.api.services import Services
 from serving.pipeline.compose import Compose
 from serving.pipeline.filter import Filter
 from serving.pipeline.footing import Footing
-from serving.pipeline.hydrate import Hydrate, SpeedRows
+from serving.pipeline.hydrate import Columns, Hydrate, SpeedRows
 from serving.pipeline.newcomers import ForNewcomers
 from serving.pipeline.page import Pages
 from serving.pipeline.pipeline import Pipeline, Stages
@@ -51,11 +51,12 @@ class FakeSpeed:
     away: bool = False
     reads: int = 0
 
-    async def read(self, visitor_id: str) -> SpeedRows:
+    async def read(self, visitor_id: str, columns: Columns | None = None) -> SpeedRows:
         self.reads += 1
         if self.away:
             raise AWAY
-        return self.rows.get(visitor_id, SpeedRows())
+        rows = self.rows.get(visitor_id, SpeedRows())
+        return rows if columns is None else SpeedRows(*map(_only, (rows.session, rows.recent), columns))
 
 
 @dataclass
@@ -66,11 +67,18 @@ class FakeBatch:
     away: bool = False
     reads: int = 0
 
+    def is_at_hand(self, visitor_id: str) -> bool:
+        return visitor_id in self.rows
+
     async def read(self, visitor_id: str) -> Cells | None:
         self.reads += 1
         if self.away:
             raise AWAY
         return self.rows.get(visitor_id)
+
+
+def _only(cells: Cells | None, names: frozenset[str]) -> Cells | None:
+    return None if cells is None else {name: cell for name, cell in cells.items() if name in names}
 
 
 @dataclass
@@ -83,6 +91,10 @@ class FakeModel:
     liked: list[str] = field(default_factory=list)
     version: str = "m1"
     cutoff_ms: int = START_MS
+
+    @property
+    def instant(self) -> FakeModel:
+        return self
 
     def knows(self, item_id: str) -> bool:
         return item_id in self.best or any(item_id in [item, *near] for item, near in self.neighbours.items())

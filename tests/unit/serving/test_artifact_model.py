@@ -53,6 +53,22 @@ async def test_a_cited_item_is_one_without_which_the_score_is_lower(watcher: Art
         assert without.get(candidate, 0.0) < with_all[candidate]
 
 
+async def test_the_instant_tier_ranks_and_explains_by_similar_sessions_alone(
+    watcher: ArtifactWatcher, tmp_path: Path
+) -> None:
+    publish(tmp_path, "v1")
+    instant = (await model_of(watcher)).instant
+    assert instant.version == "v1"
+    session = ["heat", "alien"]
+    ranked = dict(instant.rank(session, 10))
+    cited = dict(zip(ranked, instant.because(session, list(ranked)), strict=True))
+    assert cited["aliens"] == "alien"
+    for candidate, cause in cited.items():
+        if cause is not None:
+            rest = [item for item in session if item != cause]
+            assert instant.scores(rest, [candidate])[candidate] < ranked[candidate]
+
+
 async def test_what_items_are_about_reaches_those_that_nobody_visited(watcher: ArtifactWatcher, tmp_path: Path) -> None:
     about = {
         "alien": "space",

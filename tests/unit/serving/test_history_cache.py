@@ -18,6 +18,9 @@ class SlowBatch:
     def __init__(self) -> None:
         self.answer = asyncio.Event()
 
+    def is_at_hand(self, visitor_id: str) -> bool:
+        return False
+
     async def read(self, visitor_id: str) -> Cells | None:
         await self.answer.wait()
         return {"cutoff_ms": 1}
