@@ -19,6 +19,7 @@ ELSEWHERE: Final = {
     "demo": ("infra.demo.run", "demo", "the whole platform on real data, with a page to click on"),
     "smoke": ("infra.demo.run", "smoke", "the same without a person, in a bounded time; prints one JSON line last"),
     "capacity": ("infra.capacity", "main", "what so many visitors and events a day take"),
+    "trace": ("infra.trace", "main", "follow one event through the logs of all stages"),
     "boards": ("infra.monitoring.grafana_json", "main", "write Grafana's boards from infra/monitoring/boards.py"),
     "check-compose": ("infra.compose", "main", "compare docker-compose.yml with the settings"),
 }
