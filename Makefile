@@ -63,6 +63,11 @@ test-integration: setup ## suites and integration tests, on real servers
 test-e2e: setup ## the whole platform, its page in a real browser, and a short storm
 	$(TESTS) e2e
 
+.PHONY: test-alerts
+test-alerts: setup ## the alert rules and boards, with promtool (fetched where there is none)
+	@infra/monitoring/promtool.sh
+	$(MAIN) -m pytest tests/unit/infra/test_monitoring.py
+
 .PHONY: test-chaos
 test-chaos: setup ## kill things at random for MINUTES (30) under load, then judge; SEED replays a run (docs/chaos.md)
 	$(MAIN) -u -m tests.chaos --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))

@@ -67,6 +67,10 @@ def _service_problems(name: str, service: Compose, compose: Compose, root: Path)
     dockerfile = service.get("build", {}).get("dockerfile")
     if dockerfile and not (root / dockerfile).exists():
         yield f"{name}: {dockerfile} does not exist"
+    for config in service.get("configs", ()):
+        file = compose["configs"].get(config["source"], {}).get("file")
+        if config["source"] not in compose["configs"] or (file and not (root / file).exists()):
+            yield f"{name}: there is no configuration {config['source']}"
     for volume in service.get("volumes", ()):
         if volume.split(":")[0] not in compose["volumes"]:
             yield f"{name}: the volume {volume} is not declared"

@@ -31,6 +31,7 @@ def test_the_committed_file_agrees_with_the_code() -> None:
         ('"visitor_states": "visitor-states"', '"visitor_states": "visitors"', "topics"),
         ("  writer:\n", "  scribe:\n", "writer is missing"),
         ("${REDIS_IMAGE:-redis:7.4}", "redis:7.4", "image must come from a variable"),
+        ("rules-speed: {file: infra/monitoring/rules/speed.yml}", "rules-speed: {file: rules.yml}", "rules-speed"),
         ("infra/docker/speed.Dockerfile", "infra/docker/swift.Dockerfile", "does not exist"),
     ],
 )

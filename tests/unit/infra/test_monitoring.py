@@ -46,7 +46,8 @@ def anchors(document: Path) -> set[str]:
 
 def test_prometheus_takes_the_rules_and_the_configuration() -> None:
     promtool("check", "rules", *RULES)
-    promtool("check", "config", MONITORING / "prometheus.yml")
+    for name in ("prometheus.yml", "prometheus-compose.yml"):
+        promtool("check", "config", MONITORING / name)
 
 
 def test_each_alert_fires_when_it_should_and_at_no_other_time() -> None:
@@ -102,17 +103,22 @@ def test_what_nobody_shows_is_found() -> None:
     ]
 
 
+def targets(name: str) -> dict[str, str]:
+    jobs = yaml.safe_load((MONITORING / name).read_text())["scrape_configs"]
+    return {job["job_name"]: job["static_configs"][0]["targets"][0] for job in jobs}
+
+
 def test_prometheus_scrapes_the_ports_of_the_settings() -> None:
     settings = Settings()
-    jobs = yaml.safe_load((MONITORING / "prometheus.yml").read_text())["scrape_configs"]
-    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in jobs}
-    ports = settings.metrics
-    expected = {
-        "serving": settings.serving.port,
-        "writer": ports.writer_port,
-        "archiver": ports.archiver_port,
-        "parity": ports.parity_port,
-        "daily": ports.daily_port,
-        "flink": 19_105,
+    ports = {name: getattr(settings.metrics, f"{name}_port") for name in ("writer", "archiver", "parity", "daily")}
+    expected = {"serving": settings.serving.port, **ports, "flink": 19_105}
+    assert targets("prometheus.yml") == {name: f"127.0.0.1:{port}" for name, port in expected.items()}
+
+
+def test_in_containers_prometheus_scrapes_the_same_ports_of_the_services() -> None:
+    services = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())["services"]
+    alone, composed = targets("prometheus.yml"), targets("prometheus-compose.yml")
+    assert {target.split(":")[0] for target in composed.values()} <= services.keys()
+    assert {name: target.split(":")[1] for name, target in composed.items()} == {
+        name: target.split(":")[1] for name, target in alone.items()
     }
-    assert targets == {name: [f"127.0.0.1:{port}"] for name, port in expected.items()}
