@@ -132,6 +132,14 @@ flink_classes() {
     TRIES=1 step "Flink classes" "$JARS/firth-flink.stamp" "$(digest $sources pom.xml $LOCKS/speed.txt)" compile_java $sources
 }
 
+kernels() {
+    local sources
+    sources=$(find domain/recommenders -name '*.py' | LC_ALL=C sort)
+    # shellcheck disable=SC2086  # One word for each file: no source file has a blank in its name.
+    TRIES=1 step "kernels" .venv/kernels.stamp "$(digest $sources $LOCKS/main.txt)" \
+        .venv/main/bin/python -m domain.recommenders.lineup
+}
+
 # --- all of it ------------------------------------------------------------------------------------------------
 
 check_machine
@@ -160,6 +168,7 @@ trap - INT TERM HUP
 [ $outcome = 0 ] || fail "not complete; run \`make setup\` again to go on from here"
 
 flink_classes
+kernels
 took=$((SECONDS - started))
 [ $took -lt 5 ] || echo $took >$LOGS/seconds  # what the last set-up took that had work to do; `make smoke` reports it
 say "ready after $took s"
