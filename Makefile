@@ -121,7 +121,7 @@ audit: setup ## ask PyPI's advisories about every locked package (needs pypi.org
 
 .PHONY: clean
 clean: down ## remove environments, jars and caches; the platform's state in .firth/var stays
-	rm -rf .venv .firth/jars .firth/setup .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .firth/jars .firth/setup .firth/tools .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 .PHONY: wipe
