@@ -136,7 +136,7 @@ kernels() {
     local sources
     sources=$(find domain/recommenders -name '*.py' | LC_ALL=C sort)
     # shellcheck disable=SC2086  # One word for each file: no source file has a blank in its name.
-    TRIES=1 step "kernels" .venv/kernels.stamp "$(digest $sources $LOCKS/main.txt)" \
+    TRIES=1 step "kernels" .venv/kernels.stamp "$(digest $sources $LOCKS/serving.txt)" \
         .venv/main/bin/python -m domain.recommenders.lineup
 }
 
