@@ -54,9 +54,9 @@ async def test_an_item_that_nobody_has_clicked_is_shown_to_a_session_of_what_it_
         await write_session(settings, "ada", "film03", "film04")
         slate = await server.recommend(count=20)
         items = [item["item_id"] for item in slate["items"]]
-        assert items.index("sequel") == EVERY - 1
+        assert items.index("sequel") < EVERY
         assert "cookbook" not in items
-        assert slate["items"][EVERY - 1]["reason"] == "new, and like what you looked at"
+        assert slate["items"][items.index("sequel")]["reason"] == "new, and like what you looked at"
         similar = (await server.http.get("/v1/similar/sequel")).json()
         assert similar["items"][0]["item_id"] == "film04"
 
