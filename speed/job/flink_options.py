@@ -71,6 +71,12 @@ def slots_per_process(settings: JobSettings) -> int:
     return -(-SLOT_SHARING_GROUPS * settings.parallelism // max(1, settings.taskmanagers))
 
 
+def _ports(settings: JobSettings) -> str:
+    """One a process; Flink takes no range of one port for a range."""
+    first, last = settings.metrics_port, settings.metrics_port + settings.taskmanagers
+    return str(first) if first == last else f"{first}-{last}"
+
+
 def cluster_options(settings: JobSettings, working: Path, rpc_port: int) -> dict[str, str]:
     """The options of the processes; `working` is a folder that need not outlive them."""
     options = {
@@ -89,7 +95,7 @@ def cluster_options(settings: JobSettings, working: Path, rpc_port: int) -> dict
     if settings.metrics_port:
         options |= {
             f"{REPORTER}.factory.class": "org.apache.flink.metrics.prometheus.PrometheusReporterFactory",
-            f"{REPORTER}.port": f"{settings.metrics_port}-{settings.metrics_port + settings.taskmanagers}",
+            f"{REPORTER}.port": _ports(settings),
         }
     if settings.taskmanagers:
         options |= IN_PROCESSES | {
