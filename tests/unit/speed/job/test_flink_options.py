@@ -55,7 +55,8 @@ def test_processes_listen_on_the_loopback_interface_only_and_share_the_memory_se
 
 def test_flink_shows_its_metrics_when_asked_a_port_a_process() -> None:
     assert not {name for name in told() if "reporter" in name}
-    ports = {count: told(metrics_port=9_249, taskmanagers=count)["metrics.reporter.prometheus.port"] for count in (0, 2)}
+    option = "metrics.reporter.prometheus.port"
+    ports = {count: told(metrics_port=9_249, taskmanagers=count)[option] for count in (0, 2)}
     assert ports == {0: "9249", 2: "9249-9251"}
 
 
