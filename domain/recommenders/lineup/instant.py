@@ -41,7 +41,7 @@ class InstantModel:
         asked = self._asked(session)
         if asked is None or not len(items):
             return np.zeros(len(items))
-        scores = self._trial(asked, items).votes_without(WHOLE)[0]
+        scores: Reals = self._trial(asked, items).votes_without(WHOLE)[0]
         scores[np.isin(items, self._barred(asked.known))] = 0.0
         return scores
 

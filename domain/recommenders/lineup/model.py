@@ -71,8 +71,9 @@ class FusedModel:
     def because(self, session: Session, items: Ids) -> list[int | None]:
         """For each of distinct `items` an item of the session without which its score would be lower, None without one.
 
-        Of the newest `CAUSES_MAX` distinct items the one that brought most of its votes is tried first: it is left out,
-        and the item scored again among the candidates of the whole session. So what is cited is found, not guessed.
+        Of the newest `CAUSES_MAX` distinct items the one that brought most of its votes is tried first: the session
+        without it is asked anew. So what is cited is found, not guessed. Items that the session itself does not bring
+        up are scored again among its candidates.
         """
         asked = self._asked(session)
         if asked is None or not len(items):
@@ -80,12 +81,19 @@ class FusedModel:
         full, candidates, places = self._scores_beside(asked, items)
         trial = self._trial(asked, items)
 
-        def scores_without(causes: Ids, which: Places) -> Scores:
+        def scores_anew(causes: Ids, which: Places) -> Scores:
+            found = np.zeros(len(items))
+            for number, cause in enumerate(causes.tolist()):
+                at = np.flatnonzero(which == number)
+                found[at] = self._scores_of([item for item in asked.known if item != cause], items[at])
+            return found
+
+        def scores_beside(causes: Ids, which: Places) -> Scores:
             rows = trial.rows_without(causes, candidates, len(self._features), self.neural)[which, places]
             newest = np.array([asked.newest_without(cause) for cause in causes.tolist()], np.int32)
             return self._finished(rows, items, newest[which])
 
-        return trial.convict(full, scores_without)
+        return trial.convict(full, scores_anew if candidates is asked.candidates else scores_beside)
 
     def warm(self) -> None:
         """Compile the kernels, or load them from numba's cache, before the first visitor waits for it."""
@@ -166,6 +174,16 @@ class FusedModel:
         if self.fusion.struck == "seen":
             scores[np.isin(items, asked.known)] = 0.0
         return scores, candidates, places
+
+    def _scores_of(self, known: list[int], items: Ids) -> Scores:
+        """The scores [items] in the ranking of a session; 0 for what is not in it."""
+        scores = np.zeros(len(items))
+        if known and len(items):
+            candidates, rows = self._memory().table(known)
+            places = np.minimum(np.searchsorted(candidates, items), len(candidates) - 1)
+            there = candidates[places] == items
+            scores[there] = self._finished(rows[places[there]], items[there], known[-1])
+        return scores
 
     def _trial(self, asked: Asked, items: Ids) -> Trial:
         return Trial(self._memory().parts, asked.query, asked.search, items)

@@ -17,7 +17,7 @@ from tests.unit.domain.recommenders.lineup_models import ITEMS, grown, log_of_gr
 CASES = 500
 SHOWN = 10
 HELD_SHARE = 0.95
-CITED_SHARE = 0.7
+CITED_SHARE = 0.5
 
 
 def learnt() -> FusedModel:
