@@ -12,6 +12,7 @@ import pytest
 
 from domain.artifacts import Artifact, current_version
 from domain.recommenders.protocol import Session
+from domain.recommenders.tree_ensemble import TreeEnsemble
 from feature_repo.views import VISITOR_HISTORY, VISITOR_RECENT, VISITOR_SESSION
 from tests.benchmark.bench_serving import best_of, bodies, is_kept
 from tests.benchmark.request_load import Answers, Client, Schedule, figures, whole_answer
@@ -27,7 +28,7 @@ def test_the_artifact_has_all_sources_and_trees_and_is_taken_again_when_it_is_th
     made = ensure_artifact(tmp_path, SMALL, START_MS)
     assert current_version(tmp_path) == SMALL.version
     assert [source.name for source in made.model.lineup.sources] == ["vstan", "covisitation", "gru4rec"]
-    assert made.model.fusion.ensemble is not None
+    assert isinstance(made.model.fusion.ensemble, TreeEnsemble)
     assert len(made.model.fusion.ensemble.leaf_values) == SMALL.trees * SMALL.leaves
     assert len(set(made.model.rank(Session((1, 2)), 30).scores.tolist())) > 5
     stamp = (tmp_path / SMALL.version / "manifest.json").stat().st_mtime_ns
