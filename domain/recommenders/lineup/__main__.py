@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+from typing import Final
+
 import numpy as np
 
 from domain.recommenders.covisitation import Covisitation
@@ -16,7 +19,13 @@ from domain.recommenders.session_knn import SessionKnn
 from domain.recommenders.session_log import SessionLog
 from domain.recommenders.tree_ensemble import TreeEnsemble
 
-WIDTH = 8
+WIDTH: Final = 8
+
+
+def main() -> None:
+    """Compile all of them, unless only help is asked for."""
+    argparse.ArgumentParser(prog="python -m domain.recommenders.lineup", description=__doc__).parse_args()
+    compile_all()
 
 
 def compile_all() -> None:
@@ -40,4 +49,4 @@ def compile_all() -> None:
 
 
 if __name__ == "__main__":
-    compile_all()
+    main()
