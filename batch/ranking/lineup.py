@@ -14,7 +14,14 @@ from batch.ranking.ranker import CHECKPOINTS
 from batch.ranking.search import Found
 from batch.ranking.tuning import build_covisitation, tune_covisitation, tune_knn
 from domain.recommenders.covisitation import CovisitationPolicy
-from domain.recommenders.lineup.sources import CovisitationSource, KnnSource, NeuralSource, PlainSource, Source
+from domain.recommenders.lineup.sources import (
+    NEURAL_PROPOSES_MAX,
+    CovisitationSource,
+    KnnSource,
+    NeuralSource,
+    PlainSource,
+    Source,
+)
 from domain.recommenders.lineup.striking import Struck
 from domain.recommenders.popularity import Popularity
 from domain.recommenders.sequential_rules import SequentialRules
@@ -75,6 +82,7 @@ class Choice:
     """What models are chosen by: a slice and time, or the manifest of an earlier run.
 
     Of each half of the questions at most `trees_max` trees are grown. With `with_mlp` a network is judged beside them.
+    Of more items than `proposes_max` a trained encoder only judges what the other sources propose.
     """
 
     known: History
@@ -86,6 +94,7 @@ class Choice:
     manifest: Manifest
     trees_max: int = CHECKPOINTS[-1]
     with_mlp: bool = False
+    proposes_max: int = NEURAL_PROPOSES_MAX
 
     @property
     def can_judge(self) -> bool:
@@ -201,7 +210,9 @@ def _neural(name: str, choice: Choice) -> Chosen:
 
     def anew(history: History) -> Source:
         policy = replace(done.policy, epochs=done.epochs_done)
-        return NeuralSource(train(history.log, history.items_count, policy, None, None, choice.tell).model)
+        return NeuralSource(
+            train(history.log, history.items_count, policy, None, None, choice.tell).model, choice.proposes_max
+        )
 
     def rebuild(history: History) -> tuple[Source, dict[str, Any]]:
         """Train again on everything if there is time for as many epochs as were best, else go on from the slice's."""
@@ -217,7 +228,7 @@ def _neural(name: str, choice: Choice) -> Chosen:
         else:
             going_on = NeuralPolicy(**again["refit"]) if again else policy_to_continue(done.policy)
             refitted = continue_on(done.model, history.log, going_on, None, minutes, choice.tell)
-        return NeuralSource(refitted.model), {"refit": asdict(refitted.policy), "is_anew": is_anew}
+        return NeuralSource(refitted.model, choice.proposes_max), {"refit": asdict(refitted.policy), "is_anew": is_anew}
 
     told = {
         "epochs": done.epochs_done,
@@ -225,7 +236,9 @@ def _neural(name: str, choice: Choice) -> Chosen:
         "clicks_per_second": round(done.clicks_per_second),
         "metrics": done.metrics,
     }
-    return Chosen(name, NeuralSource(done.model), rebuild, anew, {"policy": asdict(done.policy)}, told)
+    return Chosen(
+        name, NeuralSource(done.model, choice.proposes_max), rebuild, anew, {"policy": asdict(done.policy)}, told
+    )
 
 
 def _neural_policy(name: str, choice: Choice) -> NeuralPolicy:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ def rank_sessions(request: Request, tell: Callable[[str], None]) -> dict[str, An
     history = training.history
     tell(f"{len(history.items)} interactions of {history.items_count} items, {len(asked.queries)} queries")
     choice, told = prepare(history, budget, request.seed, request.allow_current, request.manifest, tell)
+    choice = replace(choice, proposes_max=history.items_count)  # nobody waits for an answer, as they do of a server
     answer = _fused if request.model == "auto" else _single
     answered = answer(choice, history, asked.queries, request)
     ranked = _filled(answered.ranked, asked.queries, history, answered.struck, request.k)

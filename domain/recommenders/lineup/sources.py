@@ -113,14 +113,15 @@ class CovisitationSource:
 class NeuralSource:
     """A neural session model: logits, and their softmax over the candidates.
 
-    It proposes only where it is quick to score every item: of a larger catalogue it judges what others propose.
+    It proposes only where it is quick to score every item: of a catalogue above `proposes_max` items it judges what
+    others propose.
     """
 
-    def __init__(self, model: NeuralSessionModel) -> None:
+    def __init__(self, model: NeuralSessionModel, proposes_max: int = NEURAL_PROPOSES_MAX) -> None:
         self.name = NEURAL[model.shape.kind]
         self.features = tuple(f"{self.name}_{said}" for said in ("score", "to_highest", "softmax", "near", "spread"))
         self.model = model
-        self.proposes = model.items_count <= NEURAL_PROPOSES_MAX
+        self.proposes = model.items_count <= proposes_max
 
     def top(self, queries: Queries, k: int) -> Ids:
         """See `Source.top`."""

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from domain.recommenders.fusion_neighbours import ANEW
+from domain.recommenders.lineup.candidates import Lineup
 from domain.recommenders.lineup.memory import Memory
 from domain.recommenders.lineup.model import FusedModel
 from domain.recommenders.lineup.queries import Queries
 from domain.recommenders.lineup.reasons import Trial
+from domain.recommenders.lineup.sources import NeuralSource
 from domain.recommenders.lineup.striking import Struck
 from domain.recommenders.session_knn_kernel import NOTHING
 from tests.unit.domain.recommenders.lineup_models import ITEMS, summed
@@ -39,6 +41,19 @@ def test_one_query_has_the_candidates_and_features_of_the_batch(struck: Struck, 
         expected = batch.candidates[number]
         assert candidates.tolist() == expected[expected >= 0].tolist()
         np.testing.assert_allclose(rows, batch.features[number][expected >= 0], rtol=2e-4, atol=1e-6)
+
+
+def test_a_network_of_a_large_catalogue_judges_what_others_propose() -> None:
+    fused = summed("nothing")
+    assert fused.neural is not None
+    knn, covisitation, network = fused.lineup.sources
+    assert network.proposes
+    judging = NeuralSource(fused.neural, proposes_max=ITEMS - 1)
+    queries = Queries.of(sessions())
+    others = Lineup([knn, covisitation], fused.lineup.facts, "nothing").candidates(queries)
+    table = Lineup([knn, covisitation, judging], fused.lineup.facts, "nothing").table(queries)
+    assert table.candidates.tolist() == others.tolist()
+    assert table.column("gru4rec_softmax")[others >= 0].any()
 
 
 def test_a_query_without_an_item_has_the_features_of_the_shorter_query() -> None:
