@@ -20,6 +20,8 @@ TOGETHER: Final = 2
 """So many are tried at once: those that brought most to most items, each with the items that it brought most to."""
 ROUNDS_MAX: Final = 2
 """What is not lower then is left without a reason: each trial costs as much as a ranking."""
+FALL_LEAST: Final = 1e-6
+"""Of a score: less is no fall but rounding, as when trees put an item into the same leaves again."""
 
 Flags = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]
@@ -36,14 +38,14 @@ class Trial:
         self._items = np.ascontiguousarray(items, np.int32)
 
     def convict(self, full: Reals, scores_without: ScoresWithout) -> list[int | None]:
-        """For each item a cause without which its score is below `full` [items], None without one.
+        """For each item a cause without which its score falls from `full` [items] by `FALL_LEAST`, None without one.
 
         `scores_without` is given causes and, for each item, the place of the one to leave out; it returns scores.
         """
-        undecided = full > 0
+        undecided, fallen = full > 0, full * (1 - FALL_LEAST)
         cited = np.full(len(full), NOTHING, np.int32)
         for causes, which in self._rounds(undecided):
-            lower = undecided & (scores_without(causes, which) < full)
+            lower = undecided & (scores_without(causes, which) < fallen)
             cited[lower] = causes[which[lower]]
             undecided &= ~lower
         return [None if cause == NOTHING else cause for cause in cited.tolist()]
