@@ -41,6 +41,12 @@ COMMIT_REFUSALS_MAX: Final = 60
 """Half a minute of commits that Kafka refuses, three times its patience with a silent member: the group does not take
 us back. Then the process ends, and the next one joins anew."""
 
+IDLE_COMMIT_PERIOD_S: Final = 5.0
+"""Without anything new the same is committed again: a group that has forgotten us says so then, and not never."""
+
+JOIN_PATIENCE_S: Final = 120.0
+"""A rebalance that takes longer does not end: kafka-python has waited for ever after a broker was killed."""
+
 WATCH_PERIOD_S: Final = 1.0
 RETRY_FIRST_S: Final = 0.05
 RETRY_LONGEST_S: Final = 2.0
@@ -108,7 +114,8 @@ class FeatureWriter:
         if polled:
             self._next_at_s = time.monotonic() + PACE_S
             self._take(record for records in polled.values() for record in records)
-        if self._dirty and time.monotonic() - self._committed_at_s >= COMMIT_PERIOD_S:
+        period_s = COMMIT_PERIOD_S if self._dirty else IDLE_COMMIT_PERIOD_S
+        if time.monotonic() - self._committed_at_s >= period_s:
             self._commit()
 
     def _resume(self, partitions: Iterable[TopicPartition]) -> None:
@@ -142,6 +149,9 @@ class FeatureWriter:
     def _watch(self, heartbeat: Path) -> None:
         """Now and then: notice a wiped store though nothing is to be written, measure the lag, show that we live."""
         self._watched_at_s = time.monotonic()
+        if self._assigned.awaited_s > JOIN_PATIENCE_S:
+            problem = f"has given no partitions for {JOIN_PATIENCE_S:.0f} s"
+            raise DependencyError("kafka group of the writers", problem, "start the writer again")
         if self._patiently(self._sink.epoch) != self._epoch:
             self._start_over()
         metrics.WRITER_LAG.set(sum(self._lag_of(partition) for partition in self._consumer.assignment()))
@@ -157,7 +167,12 @@ class FeatureWriter:
         return committed is not None and committed.metadata != self._epoch
 
     def _commit(self) -> None:
-        """Note what is written. A commit that fails costs work done twice, nothing else."""
+        """Note what is written. A commit that fails costs work done twice, nothing else.
+
+        Between two assignments there is nothing to commit, and that is not to be mistaken for a commit.
+        """
+        if self._assigned.awaited_s:
+            return
         positions = {
             partition: OffsetAndMetadata(self._consumer.position(partition), self._epoch, -1)
             for partition in self._consumer.assignment()
@@ -167,6 +182,7 @@ class FeatureWriter:
             self._consumer.commit(positions)
         except KafkaError as error:
             log.warning("offsets.kept_back", extra={"problem": str(error)})
+            self._dirty = True
             self._refusals += 1
             if self._refusals > COMMIT_REFUSALS_MAX:
                 raise DependencyError("kafka group of the writers", str(error), "start the writer again") from error
@@ -208,6 +224,12 @@ class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.partitions: set[TopicPartition] = set()
+        self._awaited_since_s: float | None = time.monotonic()
+
+    @property
+    def awaited_s(self) -> float:
+        """For how long there has been no assignment, were it an empty one; 0 while there is one."""
+        return 0.0 if self._awaited_since_s is None else time.monotonic() - self._awaited_since_s
 
     def take(self) -> set[TopicPartition]:
         """What was noted since the last call."""
@@ -216,10 +238,13 @@ class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self.partitions |= set(assigned)
+        self._awaited_since_s = None
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Nothing to give back: whoever gets them starts from the last commit, and writing twice is safe."""
         self.partitions -= set(revoked)
+        if self._awaited_since_s is None:
+            self._awaited_since_s = time.monotonic()
 
 
 def newest_of_keys(records: Iterable[Any]) -> dict[tuple[str, str], Newest]:
