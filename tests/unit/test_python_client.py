@@ -162,6 +162,15 @@ def test_the_buffer_is_bounded_and_what_is_dropped_is_counted(tmp_path: Path) ->
     assert path.stat().st_size <= 2 * line
 
 
+def test_a_disk_that_takes_nothing_is_told_and_events_are_still_sent(tmp_path: Path) -> None:
+    server, path = Taking(there=False), tmp_path / "nowhere" / "events"
+    with EventSender(server, path, every_s=0.01) as sender:
+        sender.send(event(1))
+        wait_until(lambda: sender.disk_problem is not None, 10, "the problem")
+        server.there = True
+        wait_until(lambda: server.taken == ["e1"], 10, "the event")
+
+
 def test_events_that_the_server_will_never_take_are_not_kept_for_ever(tmp_path: Path) -> None:
     with EventSender(Taking(there=False, status=422), tmp_path / "events", every_s=0.01) as sender:
         sender.send(event())

@@ -29,7 +29,8 @@ class EventSender:
     """`send` never waits and never raises. What cannot be sent is in the file `path` (JSON lines), up to `bytes_max`.
 
     The file is read when the sender starts, so events outlive the process. One sender a file. `dropped` counts the
-    events for which there was no room, and `rejected` those that the server will never take.
+    events for which there was no room, and `rejected` those that the server will never take. `disk_problem` is why the
+    file could not be written, as when the disk is full: what waits is then in memory alone, and still tried again.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class EventSender:
         self._stopped = False
         self.dropped = 0
         self.rejected = 0
+        self.disk_problem: str | None = None
         self._thread = threading.Thread(target=self._run, name="firth-events", daemon=True)
         self._thread.start()
 
@@ -115,11 +117,16 @@ class EventSender:
                 break
             lines.append(line)
         partial = self._path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._path)
+        try:
+            with partial.open("wb") as file:
+                file.writelines(lines)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self._path)
+        except OSError as error:
+            self.disk_problem = str(error)
+        else:
+            self.disk_problem = None
 
 
 def _read(path: Path) -> list[Event]:
