@@ -79,18 +79,6 @@ def list_own(query: Ids, counts: Ids, newest: int, own: Ids) -> None:
 
 
 @compiled
-def place_candidates(offsets: Offsets, items: Ids, candidates: Ids, items_count: int, absent: float) -> Floats:
-    """Where and how often each query holds its candidates: [queries, candidates, 3]; see `place_query`."""
-    found = np.empty((*candidates.shape, 3), np.float32)
-    slot = np.full(items_count, -1, np.int32)
-    for number in range(len(offsets) - 1):
-        mark(candidates[number], slot)
-        place_query(items[offsets[number] : offsets[number + 1]], -2, slot, absent, found[number])
-        unmark(candidates[number], slot)
-    return found
-
-
-@compiled
 def place_query(query: Ids, without: int, slot: Ids, absent: float, found: Floats) -> None:
     """Fill the first three columns of `found` [n, columns] for the candidates marked in the slots.
 

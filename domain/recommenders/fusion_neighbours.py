@@ -72,19 +72,6 @@ def freshness(knn: SessionKnn) -> Reals:
     return fresh
 
 
-def read_neighbours(
-    knn: SessionKnn, fresh: Reals, offsets: Offsets, items: Ids, candidates: Ids
-) -> tuple[Floats, Floats]:
-    """What the neighbours say of `candidates` [queries, n] (distinct, or -1): [queries, n, 8] and [queries, 4].
-
-    The last axes are `BY_CANDIDATE` and `BY_QUERY`.
-    """
-    found = np.zeros((*candidates.shape, READINGS), np.float32)
-    of_query = np.zeros((len(candidates), OF_QUERY), np.float32)
-    _read_queries(offsets, items, neighbourhood(knn, fresh), candidates, found, of_query)
-    return found, of_query
-
-
 @compiled
 def describe_queries(offsets: Offsets, items: Ids, near: Neighbourhood, candidates: Ids, rows: Floats) -> None:
     """Write the `COLUMNS` of each candidate [queries, n] into `rows` [queries, n, columns]."""
@@ -206,18 +193,6 @@ def _rank_queries(
         query = items[max(offsets[number], offsets[number + 1] - query_max) : offsets[number + 1]]
         size = kernel.rank_items(query, postings, weights, scratch, best[number], scores)
         best[number, size:] = -1
-
-
-@compiled
-def _read_queries(
-    offsets: Offsets, items: Ids, near: Neighbourhood, candidates: Ids, found: Floats, of_query: Floats
-) -> None:
-    for number in range(len(offsets) - 1):
-        query = newest(items[offsets[number] : offsets[number + 1]], near, 0)
-        mark(candidates[number], near.scratch.slot)
-        read_query(query, search(query, near), near, found[number])
-        unmark(candidates[number], near.scratch.slot)
-        of_query[number] = near.of_query
 
 
 @compiled

@@ -67,11 +67,6 @@ class Catalogue:
         """Whether the catalogue has never heard of the item, nor does it stand for a category."""
         return item_id not in self._items and named_category(item_id) is None
 
-    def is_deleted(self, item_id: str) -> bool:
-        """Whether the catalogue says that the item is gone. Unknown items are not."""
-        item = self._items.get(item_id)
-        return item is not None and item.deleted
-
     @property
     def has_variants(self) -> bool:
         """Whether some item counts as another one."""

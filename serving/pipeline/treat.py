@@ -9,10 +9,6 @@ from domain.experiments.assigned import Treatment
 from domain.new_items import with_new_items
 from domain.newcomers import weights_for
 from domain.slates import Candidate, Query, fuse
-from serving.pipeline.retrieve import Model
-
-ModelFor = Callable[[Query], Model | None]
-"""The model that answers a query: that of its arm, else the current one."""
 
 
 class Treat:

@@ -49,8 +49,10 @@ def test_a_begun_word_stands_for_so_many_words_at_most() -> None:
 def test_a_deleted_item_is_known_to_be_gone_and_is_not_found() -> None:
     films = catalogue(a="One", b="Two")
     films.take({"a": encode(ItemEvent(item_id="a", deleted=True)), "b": None})
-    assert films.is_deleted("a")
-    assert films.is_deleted("b")
+    for gone in "ab":
+        item = films.item(gone)
+        assert item is not None
+        assert item.deleted
     assert found(films, "one") == found(films, "two") == set()
     assert len(films) == 0
 
@@ -58,7 +60,7 @@ def test_a_deleted_item_is_known_to_be_gone_and_is_not_found() -> None:
 def test_an_unknown_item_is_not_deleted_and_an_unreadable_one_is_passed_over() -> None:
     films = catalogue(a="One")
     films.take({"b": b"not json"})
-    assert not films.is_deleted("b")
+    assert films.item("b") is None
     assert films.title("b") == ""
 
 

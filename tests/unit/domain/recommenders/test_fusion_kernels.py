@@ -6,14 +6,25 @@ import numpy as np
 
 from domain.recommenders.fusion_candidates import (
     left_aligned,
+    mark,
     own_items,
-    place_candidates,
+    place_query,
     strike_seen,
     unite,
+    unmark,
     write_ranks,
     write_shares,
 )
-from domain.recommenders.fusion_neighbours import BY_CANDIDATE, freshness, rank_all, read_neighbours
+from domain.recommenders.fusion_neighbours import (
+    BY_CANDIDATE,
+    READINGS,
+    freshness,
+    neighbourhood,
+    newest,
+    rank_all,
+    read_query,
+    search,
+)
 from domain.recommenders.protocol import Session
 from domain.recommenders.session_knn import DAY_MS, SessionKnn
 from domain.recommenders.session_knn_policy import SessionKnnPolicy
@@ -44,10 +55,16 @@ def test_a_batch_is_ranked_as_each_query_is() -> None:
 
 def test_the_score_that_is_read_is_the_score_of_the_model() -> None:
     knn = some_knn(50)
-    candidates = np.arange(ITEMS, dtype=np.int32)[None].repeat(2, 0)
-    candidates[:, 5] = -1
-    found, of_query = read_neighbours(knn, freshness(knn), *queries([3, 9, 11], [5]), candidates)
+    candidates = np.arange(ITEMS, dtype=np.int32)
+    candidates[5] = -1
+    near = neighbourhood(knn, freshness(knn))
+    found, of_query = np.zeros((2, ITEMS, READINGS), np.float32), np.zeros((2, len(near.of_query)), np.float32)
     for number, prefix in enumerate(([3, 9, 11], [5])):
+        query = newest(np.array(prefix, np.int32), near, 0)
+        mark(candidates, near.scratch.slot)
+        read_query(query, search(query, near), near, found[number])
+        unmark(candidates, near.scratch.slot)
+        of_query[number] = near.of_query
         expected = knn.scores(Session(tuple(prefix)), np.arange(ITEMS, dtype=np.int32))
         expected[5] = 0
         np.testing.assert_allclose(found[number, :, 0], expected, rtol=1e-5)
@@ -65,8 +82,10 @@ def test_own_items_are_the_newest_and_the_repeated_ones() -> None:
 
 
 def test_candidates_are_placed_by_their_newest_occurrence() -> None:
-    placed = place_candidates(*queries([1, 2, 1, 3]), np.array([[1, 3, 9, -1]], np.int32), ITEMS, 250.0)
-    assert placed[0, :3].tolist() == [[1, 2, 3], [0, 1, 250], [250, 0, 250]]
+    slot, placed = np.full(ITEMS, -1, np.int32), np.empty((4, 3), np.float32)
+    mark(np.array([1, 3, 9, -1], np.int32), slot)
+    place_query(np.array([1, 2, 1, 3], np.int32), -2, slot, 250.0, placed)
+    assert placed[:3].tolist() == [[1, 2, 3], [0, 1, 250], [250, 0, 250]]
 
 
 def test_what_was_seen_is_struck_from_its_own_query_only() -> None:
