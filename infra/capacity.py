@@ -29,9 +29,9 @@ class Figures:
     rows_per_event: float = 1.0
     archiver_us_per_event: float = 42.0
     redis_us_per_row: float = 170.0
-    request_ms: float = 27.5
+    request_ms: float = 6.5
     redis_us_per_request: float = 56.0
-    batch_us_per_event: float = 240.0
+    batch_us_per_event: float = 93.0
     """Admission, features and sessions of one event of the log, in CPU; every day all of it is computed again."""
     batch_bytes_per_event: float = 180.0
     """Of memory, for the sessions and the models."""
